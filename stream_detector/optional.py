@@ -1,0 +1,84 @@
+"""Import heavy or optional packages late, and say what is missing when one does not load."""
+
+import re
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from stream_detector.errors import MissingDependency
+
+_DEBIAN_PACKAGE = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libGLESv2.so.2": "libgles2",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libxcb.so.1": "libxcb1",
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libgomp.so.1": "libgomp1",
+}
+
+
+def require(module: str, *, why: str, extra: str | None = None) -> ModuleType:
+    """Import `module`, or say what to install.
+
+    Args:
+        module: dotted name.
+        why: what needs it; the sentence starts with it ("finding faces").
+        extra: the extra of this package that brings it; None where the base install does.
+
+    Raises:
+        MissingDependency: not installed, or installed but does not load.
+    """
+    if module == "openvino":
+        _silence_openvino_telemetry()
+    target = "stream-detector" if extra is None else f"stream-detector[{extra}]"
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name != module.partition(".")[0]:
+            raise MissingDependency(
+                f"{module} is installed, but lacks {error.name!r}; "
+                f"reinstall it with: pip install --force-reinstall '{target}'"
+            ) from error
+        raise MissingDependency(
+            f"{why} needs {module}, which is not installed; install it with: pip install '{target}'"
+        ) from error
+    except (ImportError, OSError) as error:  # found, but a shared library is not
+        raise MissingDependency(load_failure(module, why, str(error))) from error
+
+
+def load_failure(module: str, why: str, text: str) -> str:
+    """The sentence for a package whose shared library does not load."""
+    library = re.search(r"(lib[\w.+-]+\.so(?:\.\d+)*)", text)
+    package = _DEBIAN_PACKAGE.get(library.group(1)) if library else None
+    if library and package:
+        return (
+            f"{why} needs {module}, which needs the system library {library.group(1)}; "
+            f"on Debian and Ubuntu install it with: apt-get install {package}"
+        )
+    return f"{why} needs {module}, which is installed but does not load: {text}"
+
+
+def load_media_libraries() -> None:
+    """Load PyAV and OpenCV, in this order, before anything else imports either.
+
+    Both wheels bring X11 libraries of the same names. With OpenCV's loaded first, FFmpeg's screen
+    capture calls into the wrong ones and the process dies of a segmentation fault.
+
+    Raises:
+        MissingDependency: one of them does not load; the sentence names the system library.
+    """
+    require("av", why="reading pictures")
+    require("cv2", why="scaling pictures")
+
+
+def _silence_openvino_telemetry() -> None:
+    """Keep `import openvino` from reporting its use to a server.
+
+    OpenVINO imports the package openvino_telemetry, which sends usage data unless the user opted
+    out. This program watches private calls, so it may connect to nothing but the source. A None in
+    sys.modules makes that import fail, and OpenVINO then uses its own silent stub.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

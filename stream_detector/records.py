@@ -1,0 +1,301 @@
+"""What travels between stages: frozen records, checked where they are made."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+"""(height, width, 3) uint8, RGB, full range."""
+
+
+class Picture(Protocol):
+    """The pixels of one decoded frame, converted to RGB only when somebody looks."""
+
+    width_px: int
+    """Upright width: rotation stated by the stream is already counted in."""
+    height_px: int
+
+    def rgb(self) -> Image:
+        """The upright picture, (height_px, width_px, 3) uint8 RGB, not writeable.
+
+        Any thread may call it; the second call costs nothing.
+        """
+
+
+class RgbPicture:
+    """A picture that is RGB already (drawn by a program, or made by a test)."""
+
+    def __init__(self, image: Image) -> None:
+        """Takes over `image`, (height, width, 3) uint8, and makes it read-only.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"image must be (height, width, 3) uint8, got {image.shape} {image.dtype}")
+        image.flags.writeable = False
+        self._image = image
+        self.height_px, self.width_px = image.shape[:2]
+
+    def rgb(self) -> Image:
+        """The image as it was given."""
+        return self._image
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # eq=False: comparing pictures is never what you meant
+class Frame:
+    """One decoded picture. Read-only, so any number of threads may hold it."""
+
+    stream: int
+    """0-based position of its source on the command line."""
+    index: int
+    """0-based position in the stream, counting frames later dropped."""
+    pts_s: float
+    """Presentation time in seconds, from the stream's own clock, first frame at 0, never falling."""
+    captured_at_s: float
+    """time.monotonic() when decoding finished. Only for latency, never for media time."""
+    picture: Picture = field(repr=False)
+    follows: bool = True
+    """False where this frame does not continue the one before it (time jumped, size changed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Half-open pixel rectangle in frame coordinates: x0 <= x < x1, y0 <= y < y1.
+
+    A face at the edge may reach outside the frame, so coordinates may be negative.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def __post_init__(self) -> None:
+        if self.x1 <= self.x0 or self.y1 <= self.y0:
+            raise ValueError(f"a box must hold at least one pixel, got {self}")
+
+    @property
+    def width_px(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def height_px(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def side_px(self) -> int:
+        """The larger of width and height."""
+        return max(self.width_px, self.height_px)
+
+    def overlap(self, other: "Box") -> float:
+        """Intersection over union with `other`, in [0, 1]."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        whole = self.width_px * self.height_px + other.width_px * other.height_px - shared
+        return shared / whole
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """One face as the face finder saw it in one frame, before it has an id."""
+
+    box: Box
+    confidence: float
+    """The face finder's own, in [0, 1]: that this is a face, nothing about fakes."""
+    key_points: tuple[tuple[float, float], ...] = ()
+    """(x, y) in frame pixels: right eye, left eye, nose tip, mouth, right ear, left ear; as seen
+    by the person whose face it is. Empty where the finder gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """A found face with its id."""
+
+    face_id: int
+    """Stable while the same face stays in view; never reused within a run of one stream."""
+    found: FoundFace
+
+
+class State(StrEnum):
+    """What may be said of a face, or of a stream without one. Only two of them are verdicts."""
+
+    NO_FACE = "no_face"
+    """The stream shows no face. Not a verdict."""
+    TOO_SMALL = "too_small"
+    """The face has fewer pixels than the model was trained for; it is not scored."""
+    BLURRED = "blurred"
+    """The face is too blurred to score."""
+    CUT_OFF = "cut_off"
+    """Too much of the face lies outside the picture to score."""
+    WARMING_UP = "warming_up"
+    """Scored, but not often or long enough yet to say anything."""
+    UNCERTAIN = "uncertain"
+    """Scored; the evidence points neither way, or has grown too old."""
+    LIKELY_REAL = "likely_real"
+    LIKELY_FAKE = "likely_fake"
+    STALE = "stale"
+    """No new picture has come for a while: whatever was said before no longer holds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceCrop:
+    """One face cut out for the model, waiting to be scored."""
+
+    stream: int
+    frame_index: int
+    pts_s: float
+    captured_at_s: float
+    """Its frame's `captured_at_s`."""
+    face_id: int
+    box: Box
+    pixels: Image = field(repr=False)
+    """(S, S, 3) uint8 RGB, S the model's input size; from `crops.cut_face`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnscoredFace:
+    """A face that is in view but cannot be scored in this frame, and why."""
+
+    stream: int
+    frame_index: int
+    pts_s: float
+    captured_at_s: float
+    face_id: int
+    box: Box
+    why: State
+    """TOO_SMALL, BLURRED or CUT_OFF; STALE when pictures stopped coming."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What the model says of a batch of n faces. Owned by whoever asked."""
+
+    logit: npt.NDArray[np.float32]
+    """(n,), positive = fake, uncalibrated."""
+    evidence: npt.NDArray[np.float32] = field(repr=False)
+    """(n, h, w), the class activation map in logit units: its mean over h and w, plus the model's
+    bias, is the logit (Zhou et al., CVPR 2016, section 2)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceScore:
+    """What is known of one face at one instant. The record people and programs consume."""
+
+    stream: int
+    pts_s: float
+    face_id: int
+    box: Box
+    p_fake: float | None
+    """This frame alone: 0 = real, 1 = fake. None where the face could not be scored."""
+    p_fake_rolling: float | None
+    """Weighted over this face's past scores, see smoothing.py. None before the first score."""
+    state: State
+    age_ms: float
+    """From the end of decoding to this verdict."""
+    evidence: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    """(h, w) class activation map in logit units, row 0 at the top of the crop; None if not scored."""
+
+
+class EventKind(StrEnum):
+    """What can happen to a stream besides a score."""
+
+    STREAM_STARTED = "stream_started"
+    """The first frame has arrived."""
+    FACE_FOUND = "face_found"
+    FACE_LOST = "face_lost"
+    NO_FACE = "no_face"
+    """The stream shows no face (once, when it begins to)."""
+    SCENE_CUT = "scene_cut"
+    """The picture changed at once; every face gets a new id."""
+    STREAM_ENDED = "stream_ended"
+    STREAM_FAILED = "stream_failed"
+    """The source broke; `detail` is the sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """Something that happened to a stream besides a score."""
+
+    stream: int
+    pts_s: float | None
+    """Media time; None where the stream never delivered a frame."""
+    event: EventKind
+    face_id: int | None = None
+    detail: str = ""
+    """One sentence where there is more to say; holds no password."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSummary:
+    """What became of one face by the end of a run."""
+
+    stream: int
+    face_id: int
+    first_s: float
+    """Media time when it was first seen."""
+    last_s: float
+    """Media time when it was last seen."""
+    scores: int
+    """How often it was scored."""
+    p_fake_rolling: float | None
+    """As it stood last; None if never scored."""
+    p_fake_rolling_peak: float | None
+    """The highest it ever was after warming up."""
+    state: State
+    """The last one."""
+    states: dict[State, int]
+    """How many records each state had."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """What a run is made with. The first record of every output."""
+
+    program: str
+    """Name and version."""
+    model: str
+    model_sha256: str
+    spec_sha256: str
+    """Of the model's sidecar: contract, band and limits."""
+    backend: str
+    precision: str
+    """What the arithmetic runs in."""
+    sources: tuple[str, ...]
+    """Redacted."""
+    score_hz: float
+    half_life_s: float
+    band: tuple[float, float]
+    """Rolling scores from the first to the second say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did. The last record of every output."""
+
+    frames: int
+    """Decoded, over all streams."""
+    scores: int
+    dropped: dict[str, int]
+    """By stage: `decode` damaged packets, `find` frames and `score` crops given up for newer ones."""
+    latency_ms: dict[str, float] | None
+    """p50, p95 and p99 from the end of decoding to the verdict; None if nothing was scored."""
+    media_s: float
+    """Media time covered, the longest stream's."""
+    wall_s: float
+    faces_seen: int
+    """How many faces were given an id and a record."""
+    faces: tuple[FaceSummary, ...]
+    """One each, the newest where they are very many."""
+    failures: tuple[str, ...]
+    """One sentence per stream that broke."""
+
+
+Record = FaceScore | StreamEvent
+"""What a run yields between its header and its summary."""

@@ -1,0 +1,32 @@
+"""Settings are checked where they enter, and the sentence names the option."""
+
+import pytest
+
+from stream_detector.errors import UsageError
+from stream_detector.settings import make_settings
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "option"),
+    [
+        ("score_hz", 0, "--score-hz"),
+        ("half_life_s", -1, "--half-life"),
+        ("half_life_s", float("nan"), "--half-life"),
+        ("max_faces", 0, "--max-faces"),
+        ("max_batch", 65, "--max-batch"),
+        ("max_wait_ms", -0.1, "--max-wait-ms"),
+        ("min_face_px", 1, "--min-face"),
+        ("duration_s", 0, "--duration"),
+        ("max_frames", 0, "--max-frames"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(
+    field: str, value: float, option: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{option} "):
+        make_settings(sources=("a.mp4",), **{field: value})
+
+
+def test_faces_are_searched_at_least_as_often_as_they_are_scored() -> None:
+    assert make_settings(sources=("a",), score_hz=30).effective_find_hz == 30
+    assert make_settings(sources=("a",), score_hz=1).effective_find_hz == 10
