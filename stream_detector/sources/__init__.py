@@ -1,0 +1,1 @@
+"""Where pictures come from: addresses, and what turns them into frames."""

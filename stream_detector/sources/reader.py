@@ -1,0 +1,344 @@
+"""One source read with PyAV, as a series of frames."""
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.logging
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from stream_detector.errors import SourceError
+from stream_detector.records import Frame
+from stream_detector.sources.address import SourceAddress, SourceKind
+from stream_detector.sources.failures import open_failure, read_failure
+from stream_detector.sources.opening import openings
+from stream_detector.sources.picture import DecodedPicture, RgbConverter
+from stream_detector.sources.timeline import Timeline
+
+_MAX_PIXELS = 16384 * 8192
+"""Four times 8K. A damaged header that claims more must not take all memory."""
+_MAX_BREAKS = 100
+"""So many times in a row the container may be unreadable before the rest is given up."""
+_MAX_RATE_HZ = 1000
+"""Above it the stated rate is a clock rate (90000) that somebody wrote into the wrong field."""
+_PICTURELESS_READ_TIMEOUTS = 3
+"""A live source that sends data, but no picture, for so many read time-outs has failed."""
+_RANGE_NAMES = {1: "limited", 2: "full"}
+
+
+def quiet_ffmpeg() -> None:
+    """Keep FFmpeg's own log off the terminal: it floods it when packets are damaged, and holds passwords.
+
+    For the start of a program; it concerns the whole process.
+    """
+    av.logging.set_level(None)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a source turned out to be, taken from its first picture."""
+
+    container: str
+    """FFmpeg's name of the format, such as "matroska,webm"."""
+    codec: str
+    pixel_format: str
+    coded_width_px: int
+    """As decoded, before the rotation."""
+    coded_height_px: int
+    width_px: int
+    """Upright, as `Frame.picture` has it."""
+    height_px: int
+    rotation_deg: int
+    """Clockwise turn that makes it upright: 0, 90, 180 or 270. Already done in every picture."""
+    colour_range: str
+    """ "limited", "full" or "unstated"."""
+    pixel_aspect: Fraction
+    """Width of a pixel / its height; 1 where none is stated."""
+    average_rate_hz: Fraction | None
+    """As stated; None where nothing believable is."""
+    duration_s: float | None
+    """As stated; None for what has no end."""
+    live: bool
+    """Pictures come whether or not anybody reads."""
+
+
+class Reader:
+    """Reads one source, once. Made anywhere; `frames` belongs to one thread, `stop` to any.
+
+    Files and filter graphs are read as fast as the caller takes frames, and lose none. Live sources
+    are decoded without frame threads, which would each hold a picture back.
+    """
+
+    def __init__(
+        self,
+        address: SourceAddress,
+        *,
+        stream: int = 0,
+        open_timeout_s: float = 10.0,
+        read_timeout_s: float = 10.0,
+        threads: int = 0,
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            stream: `Frame.stream` of every frame.
+            open_timeout_s: longest silence of a network source at each of the two steps of opening:
+                connecting, and finding out what it sends.
+            read_timeout_s: longest silence of a live or network source after that.
+            threads: for decoding; 0 = as many as there are processors.
+
+        Raises:
+            ValueError: the address is `demo:`, which is drawn, not read.
+        """
+        if address.kind is SourceKind.DEMO:
+            raise ValueError("demo: is drawn by the program, not read with FFmpeg")
+        self.facts: SourceFacts | None = None
+        """None until the first frame."""
+        self.live = address.live
+        """Pictures come whether or not anybody reads. For http(s) right from the first frame on."""
+        self.damaged_packets = 0
+        """Packets and pictures left out because they were damaged."""
+        self.key_frame_interval_s: float | None = None
+        """The longest distance of two key frames so far; None before the second."""
+        self._address = address
+        self._stream = stream
+        self._open_timeout_s = open_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._threads = threads
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Make `frames` end soon, from any thread, also before it began.
+
+        It ends at the next packet; where none comes, when the running time-out ends: PyAV offers no
+        way to interrupt a wait.
+        """
+        self._stopped.set()
+
+    def frames(self) -> Generator[Frame]:
+        """Open the source and yield its frames; the container is closed however this ends.
+
+        The thread that iterates owns the container. To give up early, close the generator in that
+        thread (`contextlib.closing`).
+
+        Raises:
+            SourceError: it cannot be opened, holds no picture, broke off, or fell silent.
+        """
+        if self._stopped.is_set():
+            return
+        container = self._open()
+        try:
+            yield from self._read(container)
+        finally:
+            container.close()
+
+    def _open(self) -> InputContainer:
+        ways = openings(
+            self._address, open_timeout_s=self._open_timeout_s, read_timeout_s=self._read_timeout_s
+        )
+        # Files have no time-outs: PyAV's take the interpreter lock at every read.
+        local = self._address.kind in (SourceKind.FILE, SourceKind.LAVFI)
+        failure: Exception | None = None
+        for way in ways:
+            began_s = time.monotonic()
+            try:
+                return av.open(
+                    way.url,
+                    mode="r",
+                    format=way.format,
+                    options=dict(way.options),
+                    metadata_errors="replace",
+                    timeout=None if local else (self._open_timeout_s, self._read_timeout_s),
+                )
+            except (av.FFmpegError, ValueError) as error:
+                failure = error
+                elapsed_s = time.monotonic() - began_s
+        assert failure is not None
+        # `from None`: FFmpeg's exceptions quote the address with its password.
+        raise open_failure(
+            self._address, failure, elapsed_s=elapsed_s, timeout_s=self._open_timeout_s
+        ) from None
+
+    def _read(self, container: InputContainer) -> Iterator[Frame]:
+        video = _choose_video(container, self._address)
+        duration_s = (
+            container.duration / av.time_base if container.duration and container.duration > 0 else None
+        )
+        self.live = self._address.live or (self._address.kind is SourceKind.NETWORK and duration_s is None)
+        self._set_up_decoder(video)
+        rate_hz = _believable_rate(video)
+        timeline = Timeline(rate_hz)
+        converter = RgbConverter()
+        size_px: tuple[int, int] | None = None
+        last_key_s: Fraction | None = None
+        index = 0
+        with closing(self._decoded(container, video, timeline)) as decoded:
+            for frame in decoded:
+                captured_at_s = time.monotonic()
+                pts_s, follows = timeline.place(_timestamp(frame))
+                if frame.key_frame:
+                    if last_key_s is not None:
+                        self.key_frame_interval_s = max(
+                            self.key_frame_interval_s or 0.0, float(pts_s - last_key_s)
+                        )
+                    last_key_s = pts_s
+                coded_size_px = frame.width, frame.height
+                pixel_format, colour_range = frame.format.name, frame.color_range
+                picture = DecodedPicture(frame, converter)
+                if self.facts is None:
+                    self.facts = SourceFacts(
+                        container=container.format.name,
+                        codec=video.codec_context.name,
+                        pixel_format=pixel_format,
+                        coded_width_px=coded_size_px[0],
+                        coded_height_px=coded_size_px[1],
+                        width_px=picture.width_px,
+                        height_px=picture.height_px,
+                        rotation_deg=picture.rotation_deg,
+                        colour_range=_RANGE_NAMES.get(colour_range, "unstated"),
+                        pixel_aspect=video.sample_aspect_ratio or Fraction(1),
+                        average_rate_hz=rate_hz,
+                        duration_s=duration_s,
+                        live=self.live,
+                    )
+                upright_px = picture.width_px, picture.height_px
+                if size_px not in (None, upright_px):
+                    follows = False
+                size_px = upright_px
+                yield Frame(
+                    stream=self._stream,
+                    index=index,
+                    pts_s=float(pts_s),
+                    captured_at_s=captured_at_s,
+                    picture=picture,
+                    follows=follows,
+                )
+                index += 1
+        if index == 0 and not self._stopped.is_set():
+            found = f"{self.damaged_packets} damaged packets" if self.damaged_packets else "no data"
+            raise SourceError(
+                f"no picture of {self._address.shown} could be decoded: found {found}; "
+                f"try to play it in another program"
+            )
+
+    def _set_up_decoder(self, video: VideoStream) -> None:
+        context = video.codec_context
+        context.thread_count = self._threads
+        context.thread_type = "SLICE" if self.live else "AUTO"
+        if self.live:
+            context.flags |= Flags.low_delay
+        context.options = {"max_pixels": str(_MAX_PIXELS)}
+
+    def _decoded(
+        self, container: InputContainer, video: VideoStream, timeline: Timeline
+    ) -> Generator[av.VideoFrame]:
+        """Every sound picture of `video`; what is damaged is counted and left out."""
+        patience_s = _PICTURELESS_READ_TIMEOUTS * self._read_timeout_s
+        pictured_at_s = time.monotonic()
+        for packet in self._packets(container, video, timeline):
+            try:
+                frames = packet.decode()
+            except av.EOFError:
+                return
+            except av.FFmpegError:
+                self.damaged_packets += 1
+                frames = []
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.damaged_packets += 1
+                    continue
+                yield frame
+                pictured_at_s = time.monotonic()
+            if self.live and time.monotonic() - pictured_at_s > patience_s:
+                raise SourceError(
+                    f"{self._address.shown} sends data, but no picture could be decoded for {patience_s:g} s "
+                    f"({self.damaged_packets} damaged packets); check the source"
+                )
+
+    def _packets(
+        self, container: InputContainer, video: VideoStream, timeline: Timeline
+    ) -> Iterator["av.Packet[VideoStream]"]:
+        """The packets of `video` until the end or `stop`; what is unreadable between them is skipped."""
+        packets = container.demux(video)
+        breaks = 0
+        while not self._stopped.is_set():
+            began_s = time.monotonic()
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                if self._stopped.is_set():
+                    return
+                waited_s = time.monotonic() - began_s if self.live else 0.0
+                if isinstance(error, av.InvalidDataError) and waited_s < self._read_timeout_s:
+                    self.damaged_packets += 1
+                    breaks += 1
+                    if breaks <= _MAX_BREAKS:
+                        packets = container.demux(video)  # a generator that raised has ended
+                        continue
+                    if not self.live:
+                        return
+                raise read_failure(
+                    self._address,
+                    error,
+                    at_s=timeline.now_s,
+                    elapsed_s=waited_s,
+                    timeout_s=self._read_timeout_s,
+                ) from None
+            if packet is None:
+                return
+            breaks = 0
+            yield packet
+
+
+def _choose_video(container: InputContainer, address: SourceAddress) -> VideoStream:
+    """The main video; all else is discarded, so that it costs nothing and cannot hide a stall.
+
+    Raises:
+        SourceError: there is none, it has no decoder here, or its pictures are absurdly large.
+    """
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not moving:
+        if container.streams.video:
+            found = "only a cover picture"
+        elif container.streams.audio:
+            found = "only sound"
+        else:
+            found = "no stream at all"
+        raise SourceError(f"cannot watch {address.shown}: it holds {found}; expected video")
+    best = container.streams.best("video")
+    video = next((stream for stream in moving if stream is best), moving[0])
+    if video.codec_context is None:
+        raise SourceError(
+            f"cannot decode {address.shown}: this FFmpeg has no decoder for its video; convert it to H.264"
+        )
+    if video.codec_context.width * video.codec_context.height > _MAX_PIXELS:
+        raise SourceError(
+            f"cannot watch {address.shown}: its pictures are {video.codec_context.width}x"
+            f"{video.codec_context.height}, expected at most {_MAX_PIXELS} pixels; scale it down"
+        )
+    for stream in container.streams:
+        if stream.index != video.index:
+            stream.discard = Discard.all
+    return video
+
+
+def _believable_rate(video: VideoStream) -> Fraction | None:
+    for rate in (video.average_rate, video.guessed_rate):
+        if rate is not None and 0 < rate <= _MAX_RATE_HZ:
+            return rate
+    return None
+
+
+def _timestamp(frame: av.VideoFrame) -> Fraction | None:
+    """The stream's own time of `frame` in seconds; None where it states none."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return frame.pts * frame.time_base
