@@ -1,0 +1,118 @@
+"""Say what runs here: versions, back-ends and why not, models and their hashes."""
+
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stream_detector import __version__
+from stream_detector.errors import ModelError, StreamDetectorError
+from stream_detector.model_spec import read_sidecar
+from stream_detector.optional import require
+from stream_detector.scorers.choice import packaged_models, usable_backends
+
+_PACKAGES = (
+    "av",
+    "mediapipe",
+    "opencv-contrib-python",
+    "numpy",
+    "openvino",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt",
+    "PyQt6",
+)
+
+
+def run(*, as_json: bool) -> int:
+    """Print the report; returns 0 where the main job can run, else 4."""
+    report = _report()
+    if as_json:
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    else:
+        _draw(report, Console())
+    return 0 if report["ready"] else ModelError.exit_code
+
+
+def _report() -> dict[str, object]:
+    models = [_model(path) for path in packaged_models()]
+    backends = [{"name": b.name, "usable": b.usable, "detail": b.detail} for b in usable_backends()]
+    loads = {module: _loads(module) for module in ("av", "cv2", "mediapipe")}
+    problems = [text for text in loads.values() if text]
+    return {
+        "program": f"stream-detector {__version__}",
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "problems": problems,
+        "backends": backends,
+        "models": models,
+        "ready": not problems
+        and any(b["usable"] for b in backends)
+        and any(not model["problem"] for model in models),
+    }
+
+
+def _model(path: Path) -> dict[str, str]:
+    try:
+        spec = read_sidecar(path)
+    except ModelError as error:
+        return {"file": path.name, "name": "", "precision": "", "sha256": "", "problem": str(error)}
+    return {
+        "file": path.name,
+        "name": spec.name,
+        "precision": spec.precision,
+        "sha256": spec.model_sha256,
+        "problem": "",
+    }
+
+
+def _loads(module: str) -> str:
+    """Why `module` does not load; empty where it does."""
+    try:
+        require(module, why="watching a stream")
+    except StreamDetectorError as error:
+        return str(error)
+    return ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _draw(report: dict[str, object], console: Console) -> None:
+    console.print(f"{report['program']} on Python {report['python']}, {report['system']}", highlight=False)
+    packages, backends, models = report["packages"], report["backends"], report["models"]
+    assert isinstance(packages, dict)
+    assert isinstance(backends, list)
+    assert isinstance(models, list)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, found in packages.items():
+        table.add_row(name, found or "not installed")
+    console.print(table)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for backend in backends:
+        table.add_row(
+            f"back-end {backend['name']}", "usable" if backend["usable"] else "no", backend["detail"]
+        )
+    for model in models:
+        table.add_row(
+            f"model {model['file']}",
+            model["precision"] or "no",
+            model["problem"] or f"sha256 {model['sha256']}",
+        )
+    console.print(table)
+    problems = report["problems"]
+    assert isinstance(problems, list)
+    for problem in problems:
+        console.print(problem, style="red", markup=False)
+    console.print(
+        "ready" if report["ready"] else "not ready", style="green" if report["ready"] else "bold red"
+    )

@@ -1,0 +1,143 @@
+"""Where the face threads of all streams meet the one thread that scores."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream_detector.batching import FaceBatcher
+from stream_detector.handoff import Closed
+from stream_detector.records import FaceCrop, StreamEvent, UnscoredFace
+
+Notice = UnscoredFace | StreamEvent
+"""What needs no scoring, but must stay in its place in the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One turn of the scorer: a batch, and the notices that may go out with it.
+
+    `order` values of both rise along each stream, so sorting by them restores the stream.
+    """
+
+    crops: list[tuple[int, FaceCrop]]
+    notices: list[tuple[int, Notice]]
+
+
+class CropExchange:
+    """Many producers, one consumer. Any thread may call anything.
+
+    A notice waits until every earlier crop of its stream has been taken, so the records of a stream
+    leave in the order of its frames. A file that is ahead of the scorer is made to wait; a live
+    stream never is: its older crops give way, and are counted.
+    """
+
+    def __init__(self, batcher: FaceBatcher, *, streams: int, capacity: int) -> None:
+        """An open exchange; every stream counts as lossless until said otherwise.
+
+        Args:
+            batcher: decides; guarded by this exchange from now on.
+            streams: how many there are.
+            capacity: the most crops of one lossless stream that may wait.
+        """
+        self._batcher = batcher
+        self._lossless = [True] * streams
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._notices: list[deque[tuple[int, Notice]]] = [deque() for _ in range(streams)]
+        self._open = set(range(streams))
+        self._order = 0
+        self._dropped = 0
+        self._closed = False
+        self._error: BaseException | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Crops given up for newer ones of the same face."""
+        with self._changed:
+            return self._dropped
+
+    def set_lossless(self, stream: int, lossless: bool) -> None:
+        """Whether every crop of `stream` counts (files), or only the newest of a face (live)."""
+        with self._changed:
+            self._lossless[stream] = lossless
+            self._changed.notify_all()
+
+    def put(self, stream: int, items: Sequence[FaceCrop | Notice]) -> None:
+        """Hand over what one frame of `stream` gave, in order.
+
+        Raises:
+            Closed: nobody scores any more.
+        """
+        with self._changed:
+            while (
+                self._lossless[stream]
+                and self._batcher.waiting_of(stream) >= self._capacity
+                and not self._closed
+            ):
+                self._changed.wait()
+            if self._closed:
+                raise Closed
+            now_s = time.monotonic()
+            for item in items:
+                self._order += 1
+                if not isinstance(item, FaceCrop):
+                    self._notices[stream].append((self._order, item))
+                elif self._batcher.add(item, order=self._order, now_s=now_s, lossless=self._lossless[stream]):
+                    self._dropped += 1
+            self._changed.notify_all()
+
+    def end(self, stream: int) -> None:
+        """Say that `stream` will bring nothing more. Twice is fine."""
+        with self._changed:
+            self._open.discard(stream)
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> Work:
+        """Wait for a batch that is due, or notices; at most `timeout_s` seconds.
+
+        Raises:
+            Closed: every stream has ended and everything was taken, or `close` was called.
+            TimeoutError: nothing was due in time.
+            BaseException: whatever was given to `close`.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                if self._error is not None:
+                    raise self._error
+                if self._closed:
+                    raise Closed
+                now_s = time.monotonic()
+                due_in_s = self._batcher.due_in_s(now_s)
+                if due_in_s is not None and (due_in_s <= 0 or not self._open):
+                    crops = self._batcher.take()
+                    self._changed.notify_all()
+                    return Work(crops, self._ripe_notices())
+                notices = self._ripe_notices()
+                if notices:
+                    return Work([], notices)
+                if due_in_s is None and not self._open:
+                    raise Closed
+                if now_s >= deadline_s:
+                    raise TimeoutError
+                wait_s = deadline_s - now_s
+                self._changed.wait(wait_s if due_in_s is None else min(wait_s, due_in_s))
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End at once: what waits is thrown away. The first error stays."""
+        with self._changed:
+            if self._error is None:
+                self._error = error
+            self._closed = True
+            self._changed.notify_all()
+
+    def _ripe_notices(self) -> list[tuple[int, Notice]]:
+        """Notices no earlier crop of their stream is still waiting before; sorted by order."""
+        ripe: list[tuple[int, Notice]] = []
+        for stream, notices in enumerate(self._notices):
+            oldest = self._batcher.oldest_order_of(stream)
+            while notices and (oldest is None or notices[0][0] < oldest):
+                ripe.append(notices.popleft())
+        return sorted(ripe, key=lambda numbered: numbered[0])

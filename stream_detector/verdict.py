@@ -1,0 +1,193 @@
+"""From a logit to what may be said of a face: probability, rolling score, state."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_detector.model_spec import UncertainBand
+from stream_detector.records import (
+    Box,
+    EventKind,
+    FaceCrop,
+    FaceScore,
+    FaceSummary,
+    State,
+    StreamEvent,
+    UnscoredFace,
+)
+from stream_detector.smoothing import Rolling, RollingScore
+
+WARM_UP_SCORES = 3
+"""No verdict on fewer scores than this: one odd frame is not evidence."""
+WARM_UP_S = 0.5
+"""No verdict on less media time than this: scores of neighbouring frames repeat each other."""
+LOST_FACES_KEPT = 1000
+"""Lost faces remembered for the summary; a stream watched for months must not fill the memory."""
+
+
+@dataclass
+class _Face:
+    rolling: RollingScore
+    box: Box
+    first_s: float
+    last_s: float
+    scores: int = 0
+    captured_at_s: float = 0.0
+    frame_index: int = 0
+    peak: float | None = None
+    shown: float | None = None
+    state: State = State.WARMING_UP
+    states: dict[State, int] = field(default_factory=dict)
+    lost: bool = False
+
+
+class Verdicts:
+    """What is known of every face of every stream.
+
+    Fed in the order of the stream: scores, faces that could not be scored, events. Pure: it is
+    told the time, and belongs to one thread.
+    """
+
+    def __init__(self, *, half_life_s: float, band: UncertainBand) -> None:
+        """No faces yet.
+
+        Args:
+            half_life_s: of the rolling score, in media time.
+            band: rolling scores inside say nothing.
+        """
+        self._half_life_s = half_life_s
+        self._band = band
+        self._faces: dict[tuple[int, int], _Face] = {}
+        self._lost: deque[tuple[int, int]] = deque()
+        self.faces_seen = 0
+
+    def scored(
+        self, crop: FaceCrop, logit: float, evidence: npt.NDArray[np.float32], now_s: float
+    ) -> FaceScore:
+        """The record for a face that was scored.
+
+        Args:
+            logit: the model's, positive = fake.
+            evidence: (h, w) in logit units.
+            now_s: time.monotonic() at the end of the batch.
+        """
+        p_fake = probability(logit)
+        face = self._face(crop)
+        face.rolling.add(crop.pts_s, p_fake)
+        face.scores += 1
+        rolling = face.rolling.at(crop.pts_s)
+        return self._record(face, crop, p_fake, rolling, self._state(rolling), now_s, evidence)
+
+    def unscored(self, seen: UnscoredFace, now_s: float) -> FaceScore:
+        """The record for a face in view that could not be scored: its evidence only gets older."""
+        face = self._face(seen)
+        return self._record(face, seen, None, face.rolling.at(seen.pts_s), seen.why, now_s, None)
+
+    def noticed(self, event: StreamEvent) -> None:
+        """Take note of a face that was lost: nothing more will be said of it but in the summary."""
+        if event.event is not EventKind.FACE_LOST or event.face_id is None:
+            return
+        key = (event.stream, event.face_id)
+        face = self._faces.get(key)
+        if face is None or face.lost:
+            return
+        face.lost = True
+        self._lost.append(key)
+        if len(self._lost) > LOST_FACES_KEPT:
+            del self._faces[self._lost.popleft()]
+
+    def stale(self, stream: int, now_s: float) -> list[FaceScore]:
+        """A record for every face still in view of a stream that stopped delivering pictures."""
+        records = []
+        for (of_stream, face_id), face in self._faces.items():
+            if of_stream != stream or face.lost or face.state is State.STALE:
+                continue
+            frozen = UnscoredFace(
+                stream=stream,
+                frame_index=face.frame_index,
+                pts_s=face.last_s,
+                captured_at_s=face.captured_at_s,
+                face_id=face_id,
+                box=face.box,
+                why=State.STALE,
+            )
+            records.append(self.unscored(frozen, now_s))
+        return records
+
+    def summaries(self) -> list[FaceSummary]:
+        """One line per face, in order of stream and id; of lost faces the newest LOST_FACES_KEPT."""
+        return [
+            FaceSummary(
+                stream=stream,
+                face_id=face_id,
+                first_s=face.first_s,
+                last_s=face.last_s,
+                scores=face.scores,
+                p_fake_rolling=face.shown,
+                p_fake_rolling_peak=face.peak,
+                state=face.state,
+                states=dict(face.states),
+            )
+            for (stream, face_id), face in sorted(self._faces.items())
+        ]
+
+    def _face(self, seen: FaceCrop | UnscoredFace) -> _Face:
+        key = (seen.stream, seen.face_id)
+        face = self._faces.get(key)
+        if face is None:
+            self.faces_seen += 1
+            face = _Face(RollingScore(self._half_life_s), seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
+            self._faces[key] = face
+        face.box, face.last_s = seen.box, seen.pts_s
+        face.captured_at_s, face.frame_index = seen.captured_at_s, seen.frame_index
+        return face
+
+    def _state(self, rolling: Rolling) -> State:
+        if rolling.count < WARM_UP_SCORES or rolling.span_s < WARM_UP_S:
+            return State.WARMING_UP
+        if rolling.p_fake > self._band.high:
+            return State.LIKELY_FAKE
+        if rolling.p_fake < self._band.low:
+            return State.LIKELY_REAL
+        return State.UNCERTAIN
+
+    def _record(
+        self,
+        face: _Face,
+        seen: FaceCrop | UnscoredFace,
+        p_fake: float | None,
+        rolling: Rolling,
+        state: State,
+        now_s: float,
+        evidence: npt.NDArray[np.float32] | None,
+    ) -> FaceScore:
+        # A frozen stream has no score to show: the old number would read as a current one.
+        known = rolling.count > 0 and state is not State.STALE
+        face.shown = rolling.p_fake if known else None
+        face.state = state
+        face.states[state] = face.states.get(state, 0) + 1
+        settled = rolling.count >= WARM_UP_SCORES and rolling.span_s >= WARM_UP_S
+        if known and settled and (face.peak is None or rolling.p_fake > face.peak):
+            face.peak = rolling.p_fake
+        return FaceScore(
+            stream=seen.stream,
+            pts_s=seen.pts_s,
+            face_id=seen.face_id,
+            box=seen.box,
+            p_fake=p_fake,
+            p_fake_rolling=face.shown,
+            state=state,
+            age_ms=(now_s - seen.captured_at_s) * 1000.0,
+            evidence=evidence,
+        )
+
+
+def probability(logit: float) -> float:
+    """The logistic function, without overflow: 0 = real, 1 = fake."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    small = math.exp(logit)
+    return small / (1.0 + small)

@@ -1,0 +1,101 @@
+"""Where the face threads meet the scorer: order kept, files waited for, live crops replaced."""
+
+import threading
+
+import pytest
+
+from stream_detector.batching import FaceBatcher
+from stream_detector.exchange import CropExchange
+from stream_detector.handoff import Closed
+from stream_detector.records import EventKind, FaceCrop, StreamEvent
+from tests.test_batching import crop
+
+
+def exchange(streams: int = 1, max_batch: int = 4, capacity: int = 8) -> CropExchange:
+    return CropExchange(FaceBatcher(max_batch=max_batch, max_wait_s=0.0), streams=streams, capacity=capacity)
+
+
+def event(stream: int, kind: EventKind = EventKind.SCENE_CUT) -> StreamEvent:
+    return StreamEvent(stream, 0.0, kind)
+
+
+def test_the_records_of_a_file_leave_in_the_order_of_its_frames() -> None:
+    meeting = exchange(max_batch=2)
+    meeting.put(0, [crop(frame=0), event(0), crop(frame=1)])
+    meeting.put(0, [crop(frame=2), event(0, EventKind.NO_FACE), crop(frame=3)])
+    meeting.end(0)
+    leaving: list[object] = []
+    with pytest.raises(Closed):
+        while True:
+            work = meeting.take(timeout_s=5)
+            merged = sorted([*work.crops, *work.notices], key=lambda numbered: numbered[0])
+            leaving += [x.frame_index if isinstance(x, FaceCrop) else x.event for _, x in merged]  # type: ignore[union-attr]
+    assert leaving == [0, EventKind.SCENE_CUT, 1, 2, EventKind.NO_FACE, 3]
+
+
+def test_a_notice_waits_for_no_other_streams_crops() -> None:
+    meeting = exchange(streams=2, max_batch=1)
+    meeting.put(0, [crop(stream=0, frame=0), crop(stream=0, frame=1)])
+    meeting.put(1, [event(1)])
+    work = meeting.take(timeout_s=5)
+    assert [e.stream for _, e in work.notices] == [1]
+
+
+def test_a_file_ahead_of_the_scorer_waits_and_loses_nothing() -> None:
+    meeting = exchange(max_batch=1, capacity=2)
+
+    def produce() -> None:
+        for frame in range(50):
+            meeting.put(0, [crop(frame=frame)])
+        meeting.end(0)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    seen = []
+    with pytest.raises(Closed):
+        while True:
+            seen += [c.frame_index for _, c in meeting.take(timeout_s=10).crops]
+    producer.join(10)
+    assert seen == list(range(50))
+    assert meeting.dropped == 0
+
+
+def test_a_live_stream_ahead_of_the_scorer_never_waits_and_its_drops_are_counted() -> None:
+    meeting = exchange()
+    meeting.set_lossless(0, False)
+    for frame in range(50):
+        meeting.put(0, [crop(frame=frame)])
+    assert [c.frame_index for _, c in meeting.take(timeout_s=5).crops] == [49]
+    assert meeting.dropped == 49
+
+
+def test_closing_frees_everybody_who_waits() -> None:
+    meeting = exchange(max_batch=1, capacity=1)
+    meeting.put(0, [crop(frame=0)])
+    outcome: list[str] = []
+
+    def produce() -> None:
+        try:
+            meeting.put(0, [crop(frame=1)])
+        except Closed:
+            outcome.append("closed")
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    meeting.close()
+    producer.join(10)
+    assert outcome == ["closed"]
+    with pytest.raises(Closed):
+        meeting.take(timeout_s=1)
+
+
+def test_an_error_of_our_own_ends_the_run_where_it_is_read() -> None:
+    meeting = exchange()
+    meeting.close(ZeroDivisionError("broken on purpose"))
+    with pytest.raises(ZeroDivisionError):
+        meeting.take(timeout_s=1)
+
+
+def test_nothing_due_in_time_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        exchange().take(timeout_s=0.01)

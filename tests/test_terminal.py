@@ -1,0 +1,76 @@
+"""What a person at a terminal sees."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from stream_detector.records import Box, EventKind, FaceScore, State, StreamEvent
+from stream_detector.sinks import terminal
+from stream_detector.sinks.terminal import Terminal
+from tests.test_json_lines import HEADER, SUMMARY
+
+
+def score(state: State, rolling: float | None, face: int = 1, pts_s: float = 1.0) -> FaceScore:
+    return FaceScore(0, pts_s, face, Box(0, 0, 50, 50), rolling, rolling, state, 40.0)
+
+
+def screen(sink: Terminal) -> str:
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console.print(sink.picture())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def sink() -> Terminal:
+    sink = Terminal(Console(file=io.StringIO(), width=120, force_terminal=True))
+    sink.begin(HEADER)
+    return sink
+
+
+def test_every_state_is_a_word_not_only_a_colour(sink: Terminal) -> None:
+    for face, state in enumerate(State, start=1):
+        sink.take(score(state, 0.5, face))
+    shown = screen(sink).lower()
+    for word in ("too small", "blurred", "cut off", "warming up", "uncertain", "likely real", "likely fake"):
+        assert word in shown
+
+
+def test_a_face_has_one_line_with_its_bar_score_rate_and_age(sink: Terminal) -> None:
+    for i in range(11):
+        sink.take(score(State.LIKELY_FAKE, 0.75, pts_s=i / 5))
+    lines = screen(sink).splitlines()
+    assert len(lines) == 1
+    assert "█" * 15 + "░" * 5 in lines[0]
+    assert "0.75" in lines[0]
+    assert "LIKELY FAKE" in lines[0]
+    assert "5.0/s" in lines[0]
+    assert "ms old" in lines[0]
+
+
+def test_a_lost_face_leaves_the_screen_and_an_empty_stream_says_so(sink: Terminal) -> None:
+    sink.take(score(State.LIKELY_REAL, 0.1))
+    sink.take(StreamEvent(0, 2.0, EventKind.FACE_LOST, 1))
+    sink.take(StreamEvent(0, 2.0, EventKind.NO_FACE))
+    assert "face 1" not in screen(sink)
+    assert "no face in view" in screen(sink)
+
+
+def test_a_screen_without_news_does_not_stay_green(sink: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink.take(score(State.LIKELY_REAL, 0.1))
+    assert "likely real" in screen(sink)
+    monkeypatch.setattr(terminal, "STALE_AFTER_S", -1.0)
+    assert "likely real" not in screen(sink)
+    assert "stale" in screen(sink)
+    assert "0.10" not in screen(sink)
+
+
+def test_the_end_leaves_a_table_of_all_faces_and_what_was_dropped() -> None:
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=120, force_terminal=False)) as sink:
+        sink.begin(HEADER)
+        sink.end(SUMMARY)
+    assert "uncertain" in out.getvalue()
+    assert "1 at find" in out.getvalue()
+    assert "p50 1 ms" in out.getvalue()

@@ -1,0 +1,128 @@
+"""What may be said of a face, and when."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stream_detector.model_spec import UncertainBand
+from stream_detector.records import Box, EventKind, FaceCrop, FaceScore, State, StreamEvent, UnscoredFace
+from stream_detector.verdict import LOST_FACES_KEPT, Verdicts, probability
+
+BAND = UncertainBand(low=0.3, high=0.7, source="a test")
+MAP = np.zeros((7, 7), np.float32)
+BOX = Box(10, 20, 110, 120)
+
+
+def verdicts() -> Verdicts:
+    return Verdicts(half_life_s=2.0, band=BAND)
+
+
+def see(judge: Verdicts, p_fake: float, pts_s: float, face: int = 1) -> FaceScore:
+    crop = FaceCrop(0, int(pts_s * 25), pts_s, 100 + pts_s, face, BOX, np.zeros((8, 8, 3), np.uint8))
+    return judge.scored(crop, math.log(p_fake / (1 - p_fake)), MAP, now_s=100.05 + pts_s)
+
+
+def miss(judge: Verdicts, pts_s: float, why: State = State.BLURRED) -> FaceScore:
+    return judge.unscored(UnscoredFace(0, int(pts_s * 25), pts_s, 100 + pts_s, 1, BOX, why), 100.05 + pts_s)
+
+
+@pytest.mark.parametrize(
+    ("p_fake", "state"),
+    [(0.05, State.LIKELY_REAL), (0.5, State.UNCERTAIN), (0.95, State.LIKELY_FAKE)],
+)
+def test_a_face_warms_up_and_then_gets_the_state_of_its_rolling_score(p_fake: float, state: State) -> None:
+    judge = verdicts()
+    states = [see(judge, p_fake, i / 5).state for i in range(20)]
+    assert states[:2] == [State.WARMING_UP] * 2
+    assert states[-1] is state
+
+
+def test_scores_of_neighbouring_frames_alone_are_no_verdict() -> None:
+    judge = verdicts()
+    assert {see(judge, 0.99, i / 60).state for i in range(20)} == {State.WARMING_UP}
+
+
+def test_one_odd_frame_does_not_make_a_face_fake() -> None:
+    judge = verdicts()
+    for i in range(20):
+        see(judge, 0.1, i / 5)
+    assert see(judge, 0.999, 4.0).state is not State.LIKELY_FAKE
+
+
+def test_a_face_that_cannot_be_scored_has_a_state_and_no_score_and_its_evidence_fades() -> None:
+    judge = verdicts()
+    for i in range(20):
+        last = see(judge, 0.05, i / 5)
+    assert last.p_fake_rolling is not None
+    record = miss(judge, 30.0)
+    assert record.state is State.BLURRED
+    assert record.p_fake is None
+    assert record.p_fake_rolling == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_face_never_scored_has_no_rolling_score_at_all() -> None:
+    record = miss(verdicts(), 1.0, State.TOO_SMALL)
+    assert (record.p_fake, record.p_fake_rolling, record.state) == (None, None, State.TOO_SMALL)
+
+
+def test_after_long_blindness_one_look_is_not_called_real() -> None:
+    judge = verdicts()
+    for i in range(20):
+        see(judge, 0.05, i / 5)
+    assert see(judge, 0.5, 60.0).state is State.UNCERTAIN
+
+
+def test_a_stream_that_stops_turns_its_faces_stale_once_without_a_score() -> None:
+    judge = verdicts()
+    for i in range(20):
+        see(judge, 0.05, i / 5)
+    records = judge.stale(0, now_s=110.0)
+    assert [(r.state, r.p_fake, r.p_fake_rolling) for r in records] == [(State.STALE, None, None)]
+    assert records[0].age_ms == pytest.approx((110.0 - 103.8) * 1000)
+    assert judge.stale(0, now_s=111.0) == []
+    assert see(judge, 0.05, 12.0).state is not State.STALE
+
+
+def test_faces_of_other_streams_and_lost_faces_do_not_turn_stale() -> None:
+    judge = verdicts()
+    see(judge, 0.5, 0.0)
+    assert judge.stale(1, now_s=110.0) == []
+    judge.noticed(StreamEvent(0, 1.0, EventKind.FACE_LOST, 1))
+    assert judge.stale(0, now_s=110.0) == []
+
+
+def test_the_age_runs_from_the_end_of_decoding_to_the_verdict() -> None:
+    assert see(verdicts(), 0.5, 0.0).age_ms == pytest.approx(50.0)
+
+
+def test_the_summary_holds_the_last_word_and_the_worst_on_every_face() -> None:
+    judge = verdicts()
+    for i in range(20):
+        see(judge, 0.95 if i < 10 else 0.05, i / 5)
+    see(judge, 0.4, 4.0, face=2)
+    first, second = judge.summaries()
+    assert (first.scores, first.first_s, first.last_s) == (20, 0.0, 3.8)
+    assert first.p_fake_rolling_peak is not None
+    assert first.p_fake_rolling is not None
+    assert first.p_fake_rolling_peak > 0.8 > first.p_fake_rolling
+    assert sum(first.states.values()) == 20
+    assert (second.face_id, second.scores, second.state) == (2, 1, State.WARMING_UP)
+    assert second.p_fake_rolling_peak is None
+
+
+def test_a_stream_watched_for_months_remembers_only_the_newest_lost_faces() -> None:
+    judge = verdicts()
+    for face in range(1, LOST_FACES_KEPT + 51):
+        see(judge, 0.5, face / 10, face=face)
+        judge.noticed(StreamEvent(0, face / 10, EventKind.FACE_LOST, face))
+    assert len(judge.summaries()) == LOST_FACES_KEPT
+    assert judge.summaries()[0].face_id == 51
+    assert judge.faces_seen == LOST_FACES_KEPT + 50
+
+
+@pytest.mark.parametrize("logit", [-1e6, -800.0, -1.0, 0.0, 1.0, 800.0, 1e6])
+def test_a_probability_lies_between_0_and_1_however_large_the_logit(logit: float) -> None:
+    p = probability(logit)
+    assert 0.0 <= p <= 1.0
+    assert p == pytest.approx(1 - probability(-logit))
