@@ -1,0 +1,1 @@
+"""Back-ends that run the model, and the choice between them."""
