@@ -1,0 +1,91 @@
+"""Which benchmarks there are, and their options."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_detector.errors import StreamDetectorError
+from stream_detector.settings import Backend, RunPrecision, make_settings
+
+app = typer.Typer(
+    name="python -m benchmarks",
+    help="Measure the program; every figure comes with the machine it was measured on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result here.", show_default=False),
+]
+
+
+@app.command()
+def pipeline(
+    clip: Annotated[str, typer.Argument(metavar="CLIP", help="A file, or another lossless source.")],
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per face and second.")] = 10.0,
+    backend: Annotated[Backend, typer.Option()] = "auto",
+    precision: Annotated[RunPrecision, typer.Option()] = "auto",
+    rounds: Annotated[int, typer.Option(min=1, help="How often to repeat everything.")] = 3,
+    json: JsonFile = None,
+) -> None:
+    """Where the time goes: every stage alone on one thread, then the whole with all its threads."""
+    from benchmarks.harness import write_result
+    from benchmarks.pipeline import measure_pipeline, pipeline_table
+
+    settings = make_settings(sources=(clip,), score_hz=score_hz, backend=backend, precision=precision)
+    result = measure_pipeline(settings, rounds=rounds)
+    sys.stdout.write(pipeline_table(result) + "\n")
+    if json is not None:
+        write_result(json, "pipeline", result, _command())
+
+
+@app.command()
+def clip(
+    out: Annotated[Path, typer.Argument(metavar="OUT.mp4")],
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 30.0,
+    rate: Annotated[int, typer.Option(metavar="HZ", min=1)] = 30,
+) -> None:
+    """Encode the demo as a 1280x720 H.264 file, to measure with where no other clip is at hand."""
+    from benchmarks.clips import encode_demo
+
+    encode_demo(out, seconds=seconds, rate_hz=rate)
+
+
+@app.command()
+def report(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the README is up to date.")
+    ] = False,
+) -> None:
+    """Write the tables of the README from the committed results."""
+    from benchmarks.report import up_to_date, update_readme
+
+    if not check:
+        update_readme()
+    elif not up_to_date():
+        sys.stderr.write("README.md differs from benchmarks/results: run python -m benchmarks report\n")
+        raise typer.Exit(1)
+
+
+def main() -> int:
+    """Run one benchmark; returns the exit code."""
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except StreamDetectorError as error:
+        sys.stderr.write(f"benchmarks: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def _command() -> str:
+    """The command as it was typed, file names without their folders."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return "python -m benchmarks " + shlex.join(words)

@@ -1,0 +1,76 @@
+"""The tables of the README, made from the committed results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pipeline import pipeline_table
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+
+
+def render_pipeline(content: dict[str, Any]) -> str:
+    """Where the time goes, with the machine and the command it came from."""
+    machine = content["machine"]
+    return (
+        f"{pipeline_table(content['result'])}\n\n"
+        f"Measured with `{content['command']}` on {machine['cores']} cores of {machine['cpu']} "
+        f"({', '.join(machine['flags'])}), OpenVINO {machine['packages'].get('openvino', '–')}, "
+        f"commit {machine['commit']}."
+    )
+
+
+def render_parity(content: dict[str, Any]) -> str:
+    """How far each way of running the model is from torch in FP32."""
+    lines = [
+        "| runs as | mean Δp | max Δp | mean Δlogit | max Δlogit | correlation of logits | Δ AUC |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in content["rows"]:
+        lines.append(
+            f"| {row['name']} | {row['mean_dp']:.4f} | {row['max_dp']:.3f} | {row['mean_dlogit']:.3f} "
+            f"| {row['max_dlogit']:.2f} | {row['correlation']:.4f} | {row['auc_difference']:+.4f} |"
+        )
+    lines += [f"| {name} | {why} |" + " |" * 5 for name, why in content["skipped"].items()]
+    return (
+        "\n".join(lines)
+        + f"\n\n{content['real_crops']} real crops that calibration did not see, against the "
+        f"network in torch FP32; the AUC sets them against {content['fake_crops']} self-blends of "
+        f"held-out faces (torch: {content['reference_auc']:.3f}). Measured by "
+        f"`python -m engine_build package` on {content['machine']}."
+    )
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"pipeline": render_pipeline, "parity": render_parity}
+"""Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
+
+
+def rendered_readme() -> str:
+    """The README as it should be.
+
+    Raises:
+        ValueError: the marks of a result are missing.
+    """
+    text = README.read_text(encoding="utf-8")
+    for name, render in TABLES.items():
+        content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        start, end = f"<!-- result:{name} -->\n", f"<!-- /result:{name} -->"
+        before, found, rest = text.partition(start)
+        _, found_end, after = rest.partition(end)
+        if not found or not found_end:
+            raise ValueError(f"README.md must hold the marks of result {name!r}")
+        text = f"{before}{start}{render(content)}\n{end}{after}"
+    return text
+
+
+def up_to_date() -> bool:
+    """Whether the README holds the committed results."""
+    return rendered_readme() == README.read_text(encoding="utf-8")
+
+
+def update_readme() -> None:
+    """Write the committed results into the README."""
+    README.write_text(rendered_readme(), encoding="utf-8")
