@@ -6,16 +6,16 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-from stream_detector.quality import blurred, judge
-from stream_detector.scene_cuts import SceneCuts
-from stream_detector.scorers.choice import choose_scorer
 
 from benchmarks.harness import Stopwatch
 from stream_detector.batching import Clock
 from stream_detector.crops import cut_face
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.pipeline import Pipeline
+from stream_detector.quality import blurred, judge
 from stream_detector.records import Box, FaceCrop, FaceScore, TrackedFace
+from stream_detector.scene_cuts import SceneCuts
+from stream_detector.scorers.choice import choose_scorer
 from stream_detector.settings import FACE_LOST_AFTER_S, Settings
 from stream_detector.sources.address import parse_address
 from stream_detector.sources.reader import Reader
