@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stream_detector.errors import StreamDetectorError
+from stream_detector.commands.edge import run_program
 from stream_detector.settings import Backend, RunPrecision, make_settings
 
 app = typer.Typer(
@@ -75,14 +75,7 @@ def report(
 
 def main() -> int:
     """Run one benchmark; returns the exit code."""
-    try:
-        app()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    except StreamDetectorError as error:
-        sys.stderr.write(f"benchmarks: {error}\n")
-        return error.exit_code
-    return 0
+    return run_program("benchmarks", app)
 
 
 def _command() -> str:

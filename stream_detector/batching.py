@@ -98,8 +98,3 @@ class FaceBatcher:
         keys = list(self._waiting)[: self._max_batch]
         batch = [self._waiting.pop(key) for key in keys]
         return [(w.order, w.crop) for w in batch]
-
-    def forget(self, stream: int) -> None:
-        """Throw away what waits of `stream`."""
-        for key in [k for k in self._waiting if k[0] == stream]:
-            del self._waiting[key]

@@ -6,6 +6,8 @@ StreamDetectorError          exit code 1
 ├── ModelError          4    the model file is missing, damaged, or made for another contract
 ├── BackendError        4    the back-end that was asked for cannot run here
 ├── MissingDependency   4    a package or system library is not installed, or does not load
+├── OutputClosed        0    whoever read the output has had enough
+├── OutputError         1    what was found out could not be written
 └── ShutdownError       1    a thread did not stop in time
 
 A message is one sentence that names the thing, what was found, what was expected, and what to do next.
@@ -47,6 +49,16 @@ class MissingDependency(StreamDetectorError):
     """A package or system library is not installed, or does not load."""
 
     exit_code = 4
+
+
+class OutputClosed(StreamDetectorError):
+    """Whoever read the output, say `head`, has had enough: an end, not a failure."""
+
+    exit_code = 0
+
+
+class OutputError(StreamDetectorError):
+    """What was found out could not be written."""
 
 
 class ShutdownError(StreamDetectorError):

@@ -13,6 +13,10 @@ from stream_detector.records import FaceCrop, StreamEvent, UnscoredFace
 Notice = UnscoredFace | StreamEvent
 """What needs no scoring, but must stay in its place in the stream."""
 
+_NOTICES_HELD = 256
+"""Notices of one stream that may wait: far more than any scorer lets come together, so they only pile
+up where nobody reads the records."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -28,9 +32,10 @@ class Work:
 class CropExchange:
     """Many producers, one consumer. Any thread may call anything.
 
-    A notice waits until every earlier crop of its stream has been taken, so the records of a stream
-    leave in the order of its frames. A file that is ahead of the scorer is made to wait; a live
-    stream never is: its older crops give way, and are counted.
+    A notice waits until every earlier crop of its stream has been taken, so the records of a file leave
+    in the order of its frames, and those of one face always do; on an overloaded live stream the record
+    of another face may come a batch late. A file that is ahead of the scorer is made to wait; a live
+    stream never is: its older crops and notices give way, and are counted.
     """
 
     def __init__(self, batcher: FaceBatcher, *, streams: int, capacity: int) -> None:
@@ -71,11 +76,7 @@ class CropExchange:
             Closed: nobody scores any more.
         """
         with self._changed:
-            while (
-                self._lossless[stream]
-                and self._batcher.waiting_of(stream) >= self._capacity
-                and not self._closed
-            ):
+            while self._lossless[stream] and self._is_full(stream) and not self._closed:
                 self._changed.wait()
             if self._closed:
                 raise Closed
@@ -83,7 +84,7 @@ class CropExchange:
             for item in items:
                 self._order += 1
                 if not isinstance(item, FaceCrop):
-                    self._notices[stream].append((self._order, item))
+                    self._add_notice(stream, item)
                 elif self._batcher.add(item, order=self._order, now_s=now_s, lossless=self._lossless[stream]):
                     self._dropped += 1
             self._changed.notify_all()
@@ -117,6 +118,7 @@ class CropExchange:
                     return Work(crops, self._ripe_notices())
                 notices = self._ripe_notices()
                 if notices:
+                    self._changed.notify_all()
                     return Work([], notices)
                 if due_in_s is None and not self._open:
                     raise Closed
@@ -132,6 +134,26 @@ class CropExchange:
                 self._error = error
             self._closed = True
             self._changed.notify_all()
+
+    def _is_full(self, stream: int) -> bool:
+        waiting = self._batcher.waiting_of(stream)
+        return waiting >= self._capacity or waiting + len(self._notices[stream]) >= _NOTICES_HELD
+
+    def _add_notice(self, stream: int, notice: Notice) -> None:
+        """Put `notice` last; on a live stream make room for it."""
+        notices = self._notices[stream]
+        if not self._lossless[stream]:
+            if isinstance(notice, UnscoredFace):
+                for numbered in notices:
+                    old = numbered[1]
+                    if isinstance(old, UnscoredFace) and old.face_id == notice.face_id:
+                        notices.remove(numbered)
+                        self._dropped += 1
+                        break
+            if len(notices) >= _NOTICES_HELD:
+                notices.popleft()
+                self._dropped += 1
+        notices.append((self._order, notice))
 
     def _ripe_notices(self) -> list[tuple[int, Notice]]:
         """Notices no earlier crop of their stream is still waiting before; sorted by order."""

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, get_args
@@ -219,5 +219,6 @@ def _without_chatter() -> Iterator[None]:
                 held.seek(0)
                 kept = [line for line in held if not any(known.encode() in line for known in _CHATTER)]
                 if kept:
-                    os.write(terminal, b"".join(kept))
+                    with suppress(OSError):  # nobody may be left to read it
+                        os.write(terminal, b"".join(kept))
                 os.close(terminal)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -136,9 +137,16 @@ def sidecar_path(model: Path) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hash of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}; check that it may be read") from error
 
 
 def write_sidecar(model: Path, spec: ModelSpec, files: list[Path]) -> ModelSpec:
@@ -156,7 +164,7 @@ def read_sidecar(model: Path) -> ModelSpec:
         ModelError: no model, no sidecar, a sidecar that was edited or is of another version, or a
             file whose hash is not the one stated.
     """
-    if not model.is_file():
+    if not os.path.isfile(model):  # noqa: PTH113  (Path.is_file raises where the name is too long)
         raise ModelError(f"cannot find the model {model}: expected a file; check the path given to --model")
     path = sidecar_path(model)
     if not path.is_file():
@@ -166,7 +174,7 @@ def read_sidecar(model: Path) -> ModelSpec:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(
             f"cannot read the sidecar {path}: expected JSON, found {error}; restore it or "
             f"export the model again"
@@ -187,6 +195,11 @@ def read_sidecar(model: Path) -> ModelSpec:
         raise ModelError(
             f"the sidecar {path.name} is for {', '.join(sorted(spec.files)) or 'no file'}, not for "
             f"{model.name}; give each model its own sidecar"
+        )
+    if spec.format == "openvino" and model.with_suffix(".bin").name not in spec.files:
+        raise ModelError(
+            f"the sidecar {path.name} states no hash for the weights {model.with_suffix('.bin').name}; "
+            f"restore it or export the model again"
         )
     for name, expected in spec.files.items():
         file = model.parent / name

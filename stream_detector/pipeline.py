@@ -12,7 +12,7 @@ travels the way of the data and is raised in the caller; one stream's failure en
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from types import TracebackType
@@ -22,32 +22,25 @@ import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
 import numpy as np
 
 from stream_detector import __version__
-from stream_detector.batching import Clock, FaceBatcher
-from stream_detector.crops import cut_face
-from stream_detector.errors import ShutdownError, SourceError
+from stream_detector.batching import FaceBatcher
+from stream_detector.errors import BackendError, ShutdownError, SourceError
 from stream_detector.exchange import CropExchange, Notice, Work
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.ledger import Ledger
-from stream_detector.model_spec import ModelSpec
-from stream_detector.quality import blurred, judge
+from stream_detector.look import Look
 from stream_detector.records import (
     EventKind,
     FaceCrop,
     Frame,
-    Image,
     Record,
     RunHeader,
     RunSummary,
-    State,
     StreamEvent,
-    TrackedFace,
     UnscoredFace,
 )
-from stream_detector.scene_cuts import SceneCuts
 from stream_detector.scorers.choice import choose_scorer, read_spec
 from stream_detector.settings import (
-    FACE_LOST_AFTER_S,
     OPEN_TIMEOUT_S,
     READ_TIMEOUT_S,
     STALE_AFTER_S,
@@ -57,8 +50,7 @@ from stream_detector.sources.address import SourceAddress, SourceKind, parse_add
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.pacing import Paced
 from stream_detector.sources.reader import Reader
-from stream_detector.stages import FaceFinder, Scorer, Source
-from stream_detector.tracks import Tracker, largest
+from stream_detector.stages import Scorer, Source
 from stream_detector.verdict import Verdicts
 from stream_detector.worker import Worker
 
@@ -68,6 +60,9 @@ _RESULTS_HELD = 16
 """Records a slow reader may be behind before the scorer waits for it: 3 s of one face at 5 Hz."""
 _PATIENCE_S = 2 * OPEN_TIMEOUT_S + READ_TIMEOUT_S
 """Longer than the longest native wait (an open connects, then looks), so that a thread can notice."""
+
+_HURRIED_S = 1.0
+"""The same, when there is bad news to tell; the thread that is left is a daemon."""
 
 _log = logging.getLogger("stream_detector.pipeline")
 
@@ -139,7 +134,9 @@ class Pipeline:
         try:
             self.header = self._ready.take()
         except BaseException:
-            self._shut_down()
+            self.patience_s = _HURRIED_S  # why the model does not run must not wait for a silent host
+            with suppress(ShutdownError):
+                self._shut_down()
             raise
         for worker in paced:
             worker.start()
@@ -166,7 +163,7 @@ class Pipeline:
                 around; None: wait for as long as it takes.
 
         Raises:
-            StreamDetectorError: the run broke. A single source that failed is raised at its end;
+            StreamDetectorError: the run broke. The failure of an only source is raised at its end;
                 of several, `failures` tells.
         """
         while True:
@@ -176,8 +173,8 @@ class Pipeline:
                 yield None
             except Closed:
                 break
-        if self._failures and len(self._failures) == len(self._sources):
-            raise next(iter(self._failures.values()))
+        if self._failures and len(self._sources) == 1:
+            raise self._failures[0]
 
     def stop(self) -> None:
         """Make the sources end; what they delivered is still scored and yielded. Any thread."""
@@ -227,7 +224,7 @@ class Pipeline:
     def _find(self, stream: int) -> None:
         finder = MediaPipeFaceFinder(self._settings.face_model)
         with closing(finder):
-            look = _Look(stream, finder, self._spec, self._settings)
+            look = Look(stream, finder, self._spec, self._settings)
             try:
                 while True:
                     frame = self._frames[stream].take()
@@ -258,7 +255,7 @@ class Pipeline:
                         self._records.put(record)
                 if time.monotonic() - looked_at_s >= _TICK_S:
                     looked_at_s = time.monotonic()
-                    self._report_silence()
+                    self._report_staleness()
 
     def _judge(self, scorer: Scorer, work: Work) -> Iterator[Record]:
         """The records of one turn, each stream's in the order of its frames."""
@@ -267,6 +264,11 @@ class Pipeline:
         ]
         items += [(order, crop, row) for row, (order, crop) in enumerate(work.crops)]
         scores = scorer.score(np.stack([crop.pixels for _, crop in work.crops])) if work.crops else None
+        if scores is not None and not np.isfinite(scores.logit).all():
+            raise BackendError(
+                f"the model {scorer.spec.name} gave a score that is no number on {scorer.backend} "
+                f"{scorer.precision}; try another --precision or --backend"
+            )
         now_s = time.monotonic()
         for _, item, row in sorted(items, key=lambda numbered: numbered[0]):
             if isinstance(item, StreamEvent):
@@ -278,13 +280,21 @@ class Pipeline:
                 self._ledger.scored(now_s - item.captured_at_s)
                 yield self._verdicts.scored(item, float(scores.logit[row]), scores.evidence[row], now_s)
 
-    def _report_silence(self) -> None:
-        """Turn the faces of live streams that stopped delivering to `stale`: never leave them green."""
-        for stream, source in enumerate(self._sources):
+    def _report_staleness(self) -> None:
+        """Turn faces of which no new picture comes to `stale`, whatever the reason: never leave them green.
+
+        Files are read as fast as they can be scored, so there an old picture is only a slow computer.
+        """
+        now_s = time.monotonic()
+        between_s = 2.5 / self._settings.score_hz
+        for stream, (address, source) in enumerate(zip(self._addresses, self._sources, strict=True)):
+            if not source.live and address.kind is not SourceKind.NETWORK:
+                continue
             silent_s = self._ledger.silent_for_s(stream)
-            if source.live and silent_s is not None and silent_s > STALE_AFTER_S:
-                for record in self._verdicts.stale(stream, time.monotonic()):
-                    self._records.put(record)
+            silent = silent_s is not None and silent_s > STALE_AFTER_S
+            limit_s = 0.0 if silent else max(STALE_AFTER_S, between_s)
+            for record in self._verdicts.stale(stream, now_s, older_than_s=limit_s):
+                self._records.put(record)
 
     def _header_for(self, scorer: Scorer) -> RunHeader:
         band = scorer.spec.band
@@ -309,91 +319,6 @@ class Pipeline:
         self._records.close()
         for worker in self._workers:
             worker.join(self.patience_s)
-
-
-class _Look:
-    """One stream's way from a frame to crops and notices. Belongs to the find thread."""
-
-    def __init__(self, stream: int, finder: FaceFinder, spec: ModelSpec, settings: Settings) -> None:
-        self._stream = stream
-        self._finder = finder
-        self._margin = spec.margin(finder.face_model)
-        self._input_px = spec.contract.input_px
-        self._min_face_px = settings.min_face_px or spec.quality.min_face_px
-        self._min_sharpness = spec.quality.min_sharpness
-        self._max_faces = settings.max_faces
-        self._score_hz = settings.score_hz
-        self._clock = Clock(settings.effective_find_hz)
-        self._face_clocks: dict[int, Clock] = {}
-        self._tracker = Tracker(FACE_LOST_AFTER_S)
-        self._cuts = SceneCuts()
-        self._pts_s: float | None = None
-        self._empty = False
-
-    def due(self, frame: Frame) -> bool:
-        """Whether to look at this frame at all."""
-        return self._clock.due(frame.pts_s) or not frame.follows
-
-    def at(self, frame: Frame) -> list[FaceCrop | Notice]:
-        """What `frame` shows: crops to score, faces that cannot be scored, events; in order."""
-        items: list[FaceCrop | Notice] = []
-        if self._pts_s is None:
-            items.append(StreamEvent(self._stream, frame.pts_s, EventKind.STREAM_STARTED))
-        self._pts_s = frame.pts_s
-        image = frame.picture.rgb()
-        if self._cuts.is_cut(image) or not frame.follows:
-            items.append(StreamEvent(self._stream, frame.pts_s, EventKind.SCENE_CUT))
-            items += self._lost(self._tracker.cut())
-        update = self._tracker.update(frame.pts_s, self._finder.find(image))
-        items += self._lost(update.lost_ids)
-        for face_id in update.new_ids:
-            self._face_clocks[face_id] = Clock(self._score_hz)
-            items.append(StreamEvent(self._stream, frame.pts_s, EventKind.FACE_FOUND, face_id))
-        if not self._tracker.faces_in_view and not self._empty:
-            items.append(StreamEvent(self._stream, frame.pts_s, EventKind.NO_FACE))
-        self._empty = not self._tracker.faces_in_view
-        for face in largest(update.faces, self._max_faces):
-            if self._face_clocks[face.face_id].due(frame.pts_s):
-                items.append(self._crop(frame, image, face))
-        return items
-
-    def end(self, event: EventKind, detail: str = "") -> list[Notice]:
-        """The last notices of the stream."""
-        return [
-            *self._lost(self._tracker.cut()),
-            StreamEvent(self._stream, self._pts_s, event, detail=detail),
-        ]
-
-    def _lost(self, face_ids: Sequence[int]) -> list[Notice]:
-        for face_id in face_ids:
-            del self._face_clocks[face_id]
-        return [StreamEvent(self._stream, self._pts_s, EventKind.FACE_LOST, i) for i in face_ids]
-
-    def _crop(self, frame: Frame, image: Image, face: TrackedFace) -> FaceCrop | UnscoredFace:
-        box = face.found.box
-        why = judge(box, frame.picture.width_px, frame.picture.height_px, min_face_px=self._min_face_px)
-        if why is None:
-            pixels = cut_face(image, box, margin=self._margin, size_px=self._input_px)
-            if not blurred(pixels, min_sharpness=self._min_sharpness):
-                return FaceCrop(
-                    stream=self._stream,
-                    frame_index=frame.index,
-                    pts_s=frame.pts_s,
-                    captured_at_s=frame.captured_at_s,
-                    face_id=face.face_id,
-                    box=box,
-                    pixels=pixels,
-                )
-            why = State.BLURRED
-        return UnscoredFace(
-            stream=self._stream,
-            frame_index=frame.index,
-            pts_s=frame.pts_s,
-            captured_at_s=frame.captured_at_s,
-            face_id=face.face_id,
-            box=box,
-            why=why,
-        )
 
 
 class _StreamEnd:

@@ -58,8 +58,9 @@ class Frame:
     captured_at_s: float
     """time.monotonic() when decoding finished. Only for latency, never for media time."""
     picture: Picture = field(repr=False)
-    follows: bool = True
-    """False where this frame does not continue the one before it (time jumped, size changed)."""
+    segment: int = 0
+    """Rises by one at every frame that does not continue the one before (time jumped, size changed).
+    A counter, not a mark on that frame: the frame may be the one that is dropped."""
 
 
 @dataclass(frozen=True, slots=True)

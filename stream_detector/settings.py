@@ -67,7 +67,7 @@ def make_settings(**values: object) -> Settings:
         UsageError: a value is out of range; the sentence names the option as the user typed it.
     """
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "settings"
@@ -77,3 +77,10 @@ def make_settings(**values: object) -> Settings:
             f"{option} {first.get('input')!r} makes no sense: {first['msg'].lower()}; "
             f"see stream-detector watch --help"
         ) from error
+    if settings.half_life_s * settings.score_hz < 0.5:
+        raise UsageError(
+            f"--half-life {settings.half_life_s:g} with --score-hz {settings.score_hz:g} makes no sense: "
+            f"each score is forgotten before the next one comes; choose a half-life of at least "
+            f"{0.5 / settings.score_hz:g} seconds"
+        )
+    return settings

@@ -7,6 +7,9 @@ UNKNOWN = 0.5
 """Where a score without evidence lies: neither real nor fake."""
 PRIOR_WEIGHT = 0.5
 """How many fresh scores the absence of knowledge weighs; it draws thin evidence towards UNKNOWN."""
+FADED_WEIGHT = 0.25
+"""Evidence worth less than this many fresh scores is forgotten: after such a gap a face warms up anew,
+so that no verdict ever rests on a single look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +21,9 @@ class Rolling:
     weight: float
     """How many fresh scores the evidence is worth now."""
     count: int
-    """How many scores it was made from, ever."""
+    """How many scores it was made from, those not counted that had faded when the next one came."""
     span_s: float
-    """Media time from the first score to the newest."""
+    """Media time from the first of them to the newest."""
 
 
 class RollingScore:
@@ -48,13 +51,15 @@ class RollingScore:
 
     def add(self, pts_s: float, p_fake: float) -> None:
         """Count one score. `pts_s` never falls; `p_fake` in [0, 1]."""
-        fade = self._fade(pts_s)
+        fade = self._fade(pts_s) if self._count else 0.0
+        if self._weight * fade < FADED_WEIGHT:
+            self._count = 0
         self._weight = self._weight * fade + 1.0
         self._weighted_p = self._weighted_p * fade + p_fake
         if self._count == 0:
             self._first_s = pts_s
         self._count += 1
-        self._newest_s = max(pts_s, self._newest_s) if self._count > 1 else pts_s
+        self._newest_s = pts_s
 
     def at(self, pts_s: float) -> Rolling:
         """The value at media time `pts_s`, at or after the newest score."""

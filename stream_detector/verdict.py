@@ -99,11 +99,18 @@ class Verdicts:
         if len(self._lost) > LOST_FACES_KEPT:
             del self._faces[self._lost.popleft()]
 
-    def stale(self, stream: int, now_s: float) -> list[FaceScore]:
-        """A record for every face still in view of a stream that stopped delivering pictures."""
+    def stale(self, stream: int, now_s: float, *, older_than_s: float) -> list[FaceScore]:
+        """A record for every face in view of `stream` whose newest picture is too old to speak for now.
+
+        Args:
+            now_s: time.monotonic().
+            older_than_s: pictures taken longer ago say nothing of now.
+        """
         records = []
         for (of_stream, face_id), face in self._faces.items():
             if of_stream != stream or face.lost or face.state is State.STALE:
+                continue
+            if now_s - face.captured_at_s <= older_than_s:
                 continue
             frozen = UnscoredFace(
                 stream=stream,

@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ HANG_S = 120
 def program(*arguments: str, **more: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [*PROGRAM, *arguments], capture_output=True, text=True, timeout=HANG_S, cwd=REPOSITORY, **more
+    )
+
+
+def shell(command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=HANG_S, cwd=REPOSITORY
     )
 
 
@@ -99,6 +107,8 @@ def test_a_run_can_be_cut_short_by_time_and_by_frames() -> None:
         (["watch", "demo:", "--model", "no-such-model.onnx"], 4, "no-such-model.onnx"),
         (["watch", "demo:", "--model", "README.md"], 4, "README.md"),
         (["probe", "no-such-file.mp4"], 3, "no-such-file.mp4"),
+        (["probe", "a.mp4", "--seconds", "nan"], 2, "--seconds nan makes no sense"),
+        (["watch", "demo:", "--model", "x" * 300 + ".onnx"], 4, "cannot find the model"),
     ],
 )
 def test_a_mistake_is_answered_with_one_sentence_and_its_exit_code(
@@ -146,6 +156,91 @@ def test_passwords_and_query_strings_appear_in_no_output() -> None:
     assert "127.0.0.1" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["{url}"],
+        ["demo", "{url}"],
+        ["probe", "a", "{url}"],
+        ["watch", "--log-level", "{url}", "a"],
+        ["watch", "--model", "{url}", "demo:"],
+    ],
+)
+def test_what_was_typed_in_the_wrong_place_is_repeated_without_its_secrets(arguments: list[str]) -> None:
+    url = "rtsp://watcher:sesame@camera/door?token=hunter2"
+    done = program(*(argument.format(url=url) for argument in arguments))
+    assert done.returncode in (2, 4)
+    assert done.stderr
+    for secret in ("sesame", "hunter2"):
+        assert secret not in done.stdout + done.stderr
+
+
+def test_every_source_that_fails_is_named() -> None:
+    done = program("watch", "none-1.mp4", "none-2.mp4", "--json")
+    assert done.returncode == 3
+    assert [name for name in ("none-1", "none-2") if name in done.stderr] == ["none-1", "none-2"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["demo --json --fast", "doctor --json"])
+def test_output_that_cannot_be_written_is_said_in_one_sentence(command: str) -> None:
+    done = shell(f"{sys.executable} -m stream_detector {command} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("stream-detector: cannot write the output: No space left on device")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("set -o pipefail; {program} demo --json --fast | head -n 2", 0),
+        ("set -o pipefail; {program} doctor --json | true", 0),
+        ("{program} doctor --json >&-", 2),
+        ("PYTHONIOENCODING=ascii {program} watch 'é 日本.mp4' --json", 3),
+    ],
+)
+def test_whatever_stdout_is_the_program_ends_without_a_traceback(command: str, code: int) -> None:
+    done = shell(command.format(program=f"{sys.executable} -m stream_detector"))
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        ("watch", signal.SIGINT, 130),
+        ("watch", signal.SIGTERM, 0),
+        ("probe", signal.SIGINT, 130),
+    ],
+)
+def test_a_signal_ends_a_run_that_waits_for_a_silent_host(command: str, number: int, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam"
+        waiting = subprocess.Popen(
+            [*PROGRAM, command, url, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+        )
+        try:
+            connection, _ = silent.accept()
+            waiting.send_signal(number)
+            began_s = time.monotonic()
+            _, err = waiting.communicate(timeout=HANG_S)
+            took_s = time.monotonic() - began_s
+            connection.close()
+        finally:
+            waiting.kill()
+            waiting.wait()
+    assert waiting.returncode == code, err
+    assert err == ""
+    assert took_s < 15  # the host alone would keep it waiting for 20 s
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_a_signal_ends_an_endless_run_with_a_summary(number: int, code: int) -> None:
@@ -168,20 +263,6 @@ def test_a_signal_ends_an_endless_run_with_a_summary(number: int, code: int) -> 
     assert watching.returncode == code, err
     assert json.loads(out.splitlines()[-1])["type"] == "summary"
     assert err == ""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
-def test_a_closed_pipe_is_a_clean_end() -> None:
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {sys.executable} -m stream_detector demo --json | head -n 2"],
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        cwd=REPOSITORY,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == 2
 
 
 def test_the_doctor_names_versions_backends_and_model_hashes() -> None:

@@ -7,7 +7,7 @@ import pytest
 from stream_detector.batching import FaceBatcher
 from stream_detector.exchange import CropExchange
 from stream_detector.handoff import Closed
-from stream_detector.records import EventKind, FaceCrop, StreamEvent
+from stream_detector.records import Box, EventKind, FaceCrop, State, StreamEvent, UnscoredFace
 from tests.test_batching import crop
 
 
@@ -49,7 +49,7 @@ def test_a_file_ahead_of_the_scorer_waits_and_loses_nothing() -> None:
             meeting.put(0, [crop(frame=frame)])
         meeting.end(0)
 
-    producer = threading.Thread(target=produce)
+    producer = threading.Thread(target=produce, daemon=True)
     producer.start()
     seen = []
     with pytest.raises(Closed):
@@ -69,6 +69,50 @@ def test_a_live_stream_ahead_of_the_scorer_never_waits_and_its_drops_are_counted
     assert meeting.dropped == 49
 
 
+def test_where_nobody_takes_a_live_streams_notices_are_bounded_and_counted() -> None:
+    meeting = exchange()
+    meeting.set_lossless(0, False)
+    for number in range(1000):
+        meeting.put(0, [UnscoredFace(0, number, number / 5, 0.0, 1, Box(0, 0, 9, 9), State.TOO_SMALL)])
+    for _ in range(1000):
+        meeting.put(0, [event(0)])
+    notices = meeting.take(timeout_s=5).notices
+    assert len(notices) < 300
+    assert meeting.dropped == 2000 - len(notices)
+
+
+def test_a_face_that_cannot_be_scored_is_told_with_its_newest_picture_only() -> None:
+    meeting = exchange()
+    meeting.set_lossless(0, False)
+    for number in range(5):
+        for face in (1, 2):
+            seen = UnscoredFace(0, number, number / 5, 0.0, face, Box(0, 0, 9, 9), State.TOO_SMALL)
+            meeting.put(0, [seen])
+    notices = [notice for _, notice in meeting.take(timeout_s=5).notices]
+    assert [(n.face_id, n.frame_index) for n in notices if isinstance(n, UnscoredFace)] == [(1, 4), (2, 4)]
+
+
+def test_where_nobody_takes_a_files_notices_it_waits_too() -> None:
+    meeting = exchange()
+    done: list[int] = []
+
+    def produce() -> None:
+        for number in range(1000):
+            meeting.put(0, [event(0)])
+            done.append(number)
+        meeting.end(0)
+
+    producer = threading.Thread(target=produce, daemon=True)
+    producer.start()
+    taken = 0
+    with pytest.raises(Closed):
+        while True:
+            assert len(done) <= taken + 300
+            taken += len(meeting.take(timeout_s=10).notices)
+    producer.join(10)
+    assert taken == 1000
+
+
 def test_closing_frees_everybody_who_waits() -> None:
     meeting = exchange(max_batch=1, capacity=1)
     meeting.put(0, [crop(frame=0)])
@@ -80,7 +124,7 @@ def test_closing_frees_everybody_who_waits() -> None:
         except Closed:
             outcome.append("closed")
 
-    producer = threading.Thread(target=produce)
+    producer = threading.Thread(target=produce, daemon=True)
     producer.start()
     meeting.close()
     producer.join(10)

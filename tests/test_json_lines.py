@@ -71,6 +71,7 @@ def test_a_score_has_the_promised_fields() -> None:
         "p_fake": 0.1235,
         "p_fake_rolling": None,
         "state": "warming_up",
+        "precision": "int8",
         "age_ms": 12.3,
     }
 

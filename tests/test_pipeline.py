@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 
 from benchmarks.clips import encode_demo
-from stream_detector.errors import ModelError, SourceError
+from stream_detector.errors import BackendError, ModelError, SourceError
+from stream_detector.model_spec import read_sidecar
 from stream_detector.pipeline import Pipeline
-from stream_detector.records import EventKind, FaceScore, Record, RunSummary, State, StreamEvent
+from stream_detector.records import (
+    EventKind,
+    FaceScore,
+    Image,
+    Record,
+    RunSummary,
+    Scores,
+    State,
+    StreamEvent,
+)
+from stream_detector.scorers.choice import packaged_models
 from stream_detector.settings import make_settings
 from stream_detector.sources.demo import DemoSource
 from tests.frozen import FrozenAfter
@@ -167,6 +178,42 @@ def test_a_live_source_that_falls_silent_turns_its_faces_stale(clip: str) -> Non
                     source.stop()
     assert states[-1] == (State.STALE, None)
     assert [state for state, _ in states].count(State.STALE) == 1
+
+
+def test_a_face_that_is_no_longer_looked_at_turns_stale_though_frames_still_come() -> None:
+    """A camera whose clock stands still: every frame after the first second has the same time."""
+    pipeline = Pipeline(make_settings(sources=("demo:",)))
+    source = FrozenAfter(DemoSource(duration_s=8.0), media_s=1.0, keep_sending=True)
+    pipeline._sources[0] = source
+    states = []
+    with pipeline:
+        for record in pipeline.records(tick_s=0.1):
+            if isinstance(record, FaceScore):
+                states.append(record.state)
+                if record.state is State.STALE:
+                    source.stop()
+    assert states[-1] is State.STALE
+
+
+def test_a_model_that_gives_no_number_ends_the_run_with_a_sentence(
+    clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        backend, precision, max_batch = "broken", "fp32", 8
+
+        def __init__(self) -> None:
+            self.spec = read_sidecar(packaged_models()[0])
+
+        def score(self, faces: Image) -> Scores:
+            count = len(faces)
+            return Scores(np.full(count, np.nan, np.float32), np.zeros((count, 7, 7), np.float32))
+
+        def close(self) -> None:
+            self.spec = read_sidecar(packaged_models()[0])
+
+    monkeypatch.setattr("stream_detector.pipeline.choose_scorer", lambda **_: Broken())
+    with pytest.raises(BackendError, match="gave a score that is no number"):
+        run(clip)
 
 
 def test_scores_on_real_people_come_at_nine_of_ten_instants(research_data: Path) -> None:

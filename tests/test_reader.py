@@ -36,7 +36,7 @@ def test_every_frame_of_a_file_arrives_once_and_in_order(tmp_path: Path) -> None
     assert [frame.index for frame in frames] == list(range(30))
     assert [frame.pts_s for frame in frames] == pytest.approx([index / 25 for index in range(30)])
     assert greys(frames) == pytest.approx([media.grey_level(index) for index in range(30)], abs=3)
-    assert all(frame.follows for frame in frames)
+    assert {frame.segment for frame in frames} == {0}
     assert reader.damaged_packets == 0
     assert not reader.live
 
@@ -139,7 +139,7 @@ def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
     pts = [0, 1, 2, 12, 13, 40, 41, 80]
     _, frames = read(media.write_clip(tmp_path / "vfr.mkv", frames=8, pts=pts))
     assert [frame.pts_s for frame in frames] == pytest.approx([at / 25 for at in pts], abs=1e-3)
-    assert all(frame.follows for frame in frames)
+    assert {frame.segment for frame in frames} == {0}
 
 
 def test_a_stream_that_starts_at_hours_starts_at_zero(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_stream_that_starts_at_hours_starts_at_zero(tmp_path: Path) -> None:
 def test_a_gap_of_a_minute_is_closed_and_marked(tmp_path: Path) -> None:
     _, frames = read(media.write_clip(tmp_path / "gap.mkv", frames=4, pts=[0, 1, 1501, 1502]))
     assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12], abs=1e-3)
-    assert [frame.follows for frame in frames] == [True, True, False, True]
+    assert [frame.segment for frame in frames] == [0, 0, 1, 1]
 
 
 def test_pictures_without_timestamps_are_placed_by_the_rate(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_recording_that_starts_over_goes_on_and_is_marked(tmp_path: Path) -> N
     assert len(frames) >= 48
     assert times_s == sorted(times_s)
     assert times_s[-1] == pytest.approx((len(frames) - 1) / 25, abs=0.1)
-    assert [frame.follows for frame in frames].count(False) == 1
+    assert frames[-1].segment == 1
 
 
 def test_a_change_of_size_goes_on_and_is_marked(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_change_of_size_goes_on_and_is_marked(tmp_path: Path) -> None:
     sizes = [(frame.picture.width_px, frame.picture.height_px) for frame in frames]
     assert sizes == [(64, 48), (64, 48), (96, 32), (96, 32), (8, 8)]
     assert [frame.picture.rgb().shape[:2] for frame in frames] == [(h, w) for w, h in sizes]
-    assert [frame.follows for frame in frames] == [True, True, False, True, False]
+    assert [frame.segment for frame in frames] == [0, 0, 1, 1, 2]
 
 
 def test_a_filter_graph_is_read_like_a_file_and_may_be_endless() -> None:

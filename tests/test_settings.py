@@ -30,3 +30,9 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(
 def test_faces_are_searched_at_least_as_often_as_they_are_scored() -> None:
     assert make_settings(sources=("a",), score_hz=30).effective_find_hz == 30
     assert make_settings(sources=("a",), score_hz=1).effective_find_hz == 10
+
+
+def test_a_half_life_so_short_that_no_two_scores_meet_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"forgotten before the next one comes.*at least 2.5 seconds"):
+        make_settings(sources=("a",), score_hz=0.2, half_life_s=1.0)
+    make_settings(sources=("a",), score_hz=0.2, half_life_s=2.5)

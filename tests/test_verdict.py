@@ -70,26 +70,46 @@ def test_after_long_blindness_one_look_is_not_called_real() -> None:
     judge = verdicts()
     for i in range(20):
         see(judge, 0.05, i / 5)
-    assert see(judge, 0.5, 60.0).state is State.UNCERTAIN
+    assert see(judge, 0.02, 60.0).state is State.WARMING_UP
 
 
-def test_a_stream_that_stops_turns_its_faces_stale_once_without_a_score() -> None:
+def test_a_face_without_a_new_picture_turns_stale_once_and_has_no_score() -> None:
     judge = verdicts()
     for i in range(20):
         see(judge, 0.05, i / 5)
-    records = judge.stale(0, now_s=110.0)
+    assert judge.stale(0, now_s=105.0, older_than_s=2.0) == []
+    records = judge.stale(0, now_s=110.0, older_than_s=2.0)
     assert [(r.state, r.p_fake, r.p_fake_rolling) for r in records] == [(State.STALE, None, None)]
     assert records[0].age_ms == pytest.approx((110.0 - 103.8) * 1000)
-    assert judge.stale(0, now_s=111.0) == []
+    assert judge.stale(0, now_s=111.0, older_than_s=2.0) == []
     assert see(judge, 0.05, 12.0).state is not State.STALE
+
+
+def test_only_the_faces_without_a_new_picture_turn_stale() -> None:
+    judge = verdicts()
+    see(judge, 0.05, 0.0, face=1)
+    see(judge, 0.05, 4.0, face=2)
+    assert [r.face_id for r in judge.stale(0, now_s=105.0, older_than_s=2.0)] == [1]
 
 
 def test_faces_of_other_streams_and_lost_faces_do_not_turn_stale() -> None:
     judge = verdicts()
     see(judge, 0.5, 0.0)
-    assert judge.stale(1, now_s=110.0) == []
+    assert judge.stale(1, now_s=110.0, older_than_s=2.0) == []
     judge.noticed(StreamEvent(0, 1.0, EventKind.FACE_LOST, 1))
-    assert judge.stale(0, now_s=110.0) == []
+    assert judge.stale(0, now_s=110.0, older_than_s=2.0) == []
+
+
+def test_after_a_long_gap_a_face_warms_up_anew() -> None:
+    judge = verdicts()
+    for i in range(20):
+        see(judge, 0.05, i / 5)
+    assert [see(judge, 0.99, 60 + i / 5).state for i in range(4)] == [
+        State.WARMING_UP,
+        State.WARMING_UP,
+        State.WARMING_UP,
+        State.LIKELY_FAKE,
+    ]
 
 
 def test_the_age_runs_from_the_end_of_decoding_to_the_verdict() -> None:

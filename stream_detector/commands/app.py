@@ -1,6 +1,5 @@
 """The program `stream-detector`: its commands and options, and what it exits with."""
 
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +7,8 @@ from typing import Annotated
 import typer
 
 from stream_detector import __version__
+from stream_detector.commands.edge import run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
-from stream_detector.errors import StreamDetectorError
 from stream_detector.settings import Backend, FaceModel, RunPrecision, Settings, make_settings
 
 app = typer.Typer(
@@ -137,7 +136,7 @@ def demo(
 @app.command()
 def probe(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="As for watch.", show_default=False)],
-    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to read.", min=0.1)] = 3.0,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to read.")] = 3.0,
     json: Json = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
@@ -145,7 +144,7 @@ def probe(
     log_to_stderr(log_level)
     from stream_detector.commands.probe import run
 
-    run(source, seconds=seconds, as_json=json or not sys.stdout.isatty())
+    raise typer.Exit(run(source, seconds=seconds, as_json=json or not sys.stdout.isatty()))
 
 
 @app.command()
@@ -169,13 +168,4 @@ def version(
 
 def main() -> int:
     """Run the program; returns its exit code."""
-    try:
-        app()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    except StreamDetectorError as error:
-        sys.stderr.write(f"stream-detector: {error}\n")
-        return error.exit_code
-    finally:
-        logging.shutdown()
-    return 0
+    return run_program("stream-detector", app)

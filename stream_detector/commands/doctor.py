@@ -1,6 +1,5 @@
 """Say what runs here: versions, back-ends and why not, models and their hashes."""
 
-import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -8,12 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stream_detector import __version__
 from stream_detector.errors import ModelError, StreamDetectorError
 from stream_detector.model_spec import read_sidecar
 from stream_detector.optional import require
 from stream_detector.scorers.choice import packaged_models, usable_backends
+from stream_detector.sinks.json_lines import write_json_line
 
 _PACKAGES = (
     "av",
@@ -32,7 +33,7 @@ def run(*, as_json: bool) -> int:
     """Print the report; returns 0 where the main job can run, else 4."""
     report = _report()
     if as_json:
-        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        write_json_line(sys.stdout, report)
     else:
         _draw(report, Console())
     return 0 if report["ready"] else ModelError.exit_code
@@ -100,13 +101,13 @@ def _draw(report: dict[str, object], console: Console) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for backend in backends:
         table.add_row(
-            f"back-end {backend['name']}", "usable" if backend["usable"] else "no", backend["detail"]
+            f"back-end {backend['name']}", "usable" if backend["usable"] else "no", Text(backend["detail"])
         )
     for model in models:
         table.add_row(
             f"model {model['file']}",
             model["precision"] or "no",
-            model["problem"] or f"sha256 {model['sha256']}",
+            Text(model["problem"] or f"sha256 {model['sha256']}"),
         )
     console.print(table)
     problems = report["problems"]

@@ -1,8 +1,10 @@
 """One JSON object per line, for programs. The fields are documented in the README."""
 
 import json
+from collections.abc import Mapping
 from typing import TextIO
 
+from stream_detector.errors import OutputClosed, OutputError
 from stream_detector.records import FaceScore, FaceSummary, Record, RunHeader, RunSummary
 
 SCHEMA = 1
@@ -15,13 +17,16 @@ class JsonLines:
     def __init__(self, stream: TextIO) -> None:
         """Writes to `stream`, which stays open.
 
-        Every method raises BrokenPipeError when whoever reads has gone.
+        Every method raises as `write_json_line` does.
         """
         self._stream = stream
+        self._precision = ""
 
     def begin(self, header: RunHeader) -> None:
         """The line of type "header"."""
-        self._write(
+        self._precision = header.precision
+        write_json_line(
+            self._stream,
             {
                 "type": "header",
                 "schema": SCHEMA,
@@ -35,14 +40,15 @@ class JsonLines:
                 "score_hz": header.score_hz,
                 "half_life_s": header.half_life_s,
                 "band": list(header.band),
-            }
+            },
         )
 
     def take(self, record: Record) -> None:
         """A line of type "score" or "event"."""
         if isinstance(record, FaceScore):
             box = record.box
-            self._write(
+            write_json_line(
+                self._stream,
                 {
                     "type": "score",
                     "stream": record.stream,
@@ -52,11 +58,13 @@ class JsonLines:
                     "p_fake": _rounded(record.p_fake),
                     "p_fake_rolling": _rounded(record.p_fake_rolling),
                     "state": record.state,
+                    "precision": self._precision,
                     "age_ms": round(record.age_ms, 1),
-                }
+                },
             )
         else:
-            self._write(
+            write_json_line(
+                self._stream,
                 {
                     "type": "event",
                     "stream": record.stream,
@@ -64,13 +72,14 @@ class JsonLines:
                     "event": record.event,
                     "face": record.face_id,
                     "detail": record.detail,
-                }
+                },
             )
 
     def end(self, summary: RunSummary) -> None:
         """The line of type "summary"."""
         latency_ms = summary.latency_ms
-        self._write(
+        write_json_line(
+            self._stream,
             {
                 "type": "summary",
                 "frames": summary.frames,
@@ -82,12 +91,26 @@ class JsonLines:
                 "faces_seen": summary.faces_seen,
                 "faces": [_face(face) for face in summary.faces],
                 "failures": list(summary.failures),
-            }
+            },
         )
 
-    def _write(self, content: dict[str, object]) -> None:
-        self._stream.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
-        self._stream.flush()
+
+def write_json_line(stream: TextIO, content: Mapping[str, object]) -> None:
+    """Write one object as one line, and flush it.
+
+    Raises:
+        OutputClosed: whoever reads has gone.
+        OutputError: there is no room for it.
+    """
+    try:
+        stream.write(json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n")
+        stream.flush()
+    except BrokenPipeError as error:
+        raise OutputClosed("the reader of the output has gone") from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the output: {error.strerror}; make room, or send it elsewhere"
+        ) from error
 
 
 def _face(face: FaceSummary) -> dict[str, object]:

@@ -90,6 +90,7 @@ class Terminal:
             f"{header.program}: {header.model}, {header.backend} {header.precision}, "
             f"model {header.model_sha256[:12]}",
             highlight=False,
+            markup=False,
         )
         for stream, source in enumerate(header.sources):
             self._console.print(f"  {stream}: {source}", highlight=False, markup=False)

@@ -133,7 +133,12 @@ class Reader:
         """
         if self._stopped.is_set():
             return
-        container = self._open()
+        try:
+            container = self._open()
+        except SourceError:
+            if self._stopped.is_set():  # whoever stopped it does not care why it did not open
+                return
+            raise
         try:
             yield from self._read(container)
         finally:
@@ -178,7 +183,7 @@ class Reader:
         converter = RgbConverter()
         size_px: tuple[int, int] | None = None
         last_key_s: Fraction | None = None
-        index = 0
+        index = segment = 0
         with closing(self._decoded(container, video, timeline)) as decoded:
             for frame in decoded:
                 captured_at_s = time.monotonic()
@@ -211,6 +216,7 @@ class Reader:
                 upright_px = picture.width_px, picture.height_px
                 if size_px not in (None, upright_px):
                     follows = False
+                segment += not follows
                 size_px = upright_px
                 yield Frame(
                     stream=self._stream,
@@ -218,7 +224,7 @@ class Reader:
                     pts_s=float(pts_s),
                     captured_at_s=captured_at_s,
                     picture=picture,
-                    follows=follows,
+                    segment=segment,
                 )
                 index += 1
         if index == 0 and not self._stopped.is_set():

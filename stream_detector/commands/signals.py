@@ -1,0 +1,60 @@
+"""Ctrl-C and SIGTERM as flags that a command looks at between two records."""
+
+import os
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Self
+
+INTERRUPTED = 130
+"""What a shell expects after Ctrl-C: 128 + SIGINT."""
+_LAST_RESORT_S = 20.0
+"""A signal ends the process after this long, also where it is stuck in writing to somebody who does
+not read. Longer than any orderly end takes."""
+
+
+class Signals:
+    """Turns SIGINT and SIGTERM into flags while it is entered. For the main thread.
+
+    A handler that raised could cut a JSON line in two. A second Ctrl-C ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.terminated = False
+
+    def __enter__(self) -> Self:
+        self._before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._terminate),
+        }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if self.interrupted:
+            os._exit(INTERRUPTED)
+        self.interrupted = True
+        _end_anyway(INTERRUPTED)
+
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.terminated:
+            self.terminated = True
+            _end_anyway(0)
+
+
+def _end_anyway(code: int) -> None:
+    def wait_and_end() -> None:
+        time.sleep(_LAST_RESORT_S)
+        os._exit(code)
+
+    threading.Thread(target=wait_and_end, name="last resort", daemon=True).start()
