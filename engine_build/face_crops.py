@@ -1,8 +1,9 @@
-"""Stored face crops of real people, cut again as the detector cuts them."""
+"""Stored face crops, read back and cut again as the detector cuts them."""
 
 import csv
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -22,11 +23,33 @@ class StoredFace:
 
     path: Path
     split: str
-    """"train" or "val"; one person is never in both."""
+    """"train", "val" or "test"; one person is never in two of them."""
     clip: str
     """Which picture or video it is from: faces of one clip belong together."""
-    landmarks: npt.NDArray[np.float32] = field(repr=False)
-    """(478, 2) x, y in pixels of the stored crop: MediaPipe's face mesh."""
+    points_px: npt.NDArray[np.float32] | None = field(repr=False)
+    """(478, 2) x, y in pixels of the stored crop: MediaPipe's face mesh. None where none was stored."""
+    label: int = 0
+    """0 = real, 1 = fake."""
+    method: str = ""
+    """Where a real face is from or how a fake was made, such as "youtube" or "Deepfakes"."""
+    compression: str = ""
+    """ "raw", "c23" or "c40" in FaceForensics++; empty where nothing is stated."""
+    identity: str = ""
+    """Who is in the clip; several people are joined by a semicolon."""
+
+    @property
+    def landmarks(self) -> npt.NDArray[np.float32]:
+        """The face mesh, (478, 2).
+
+        Raises:
+            ModelError: none was stored for this face.
+        """
+        if self.points_px is None:
+            raise ModelError(
+                f"{self.path} has no landmarks: they were not asked for, or no face mesh was found; make the "
+                "crops with --landmarker, and leave out what has none"
+            )
+        return self.points_px
 
     def picture(self) -> Image:
         """The stored crop, (side, side, 3) uint8 RGB.
@@ -44,29 +67,67 @@ class StoredFace:
 
 
 def read_faces(folder: Path) -> list[StoredFace]:
-    """The faces `folder` lists in its index.csv (path, split, clip) with the points of landmarks.npz.
+    """The faces `folder` lists in its index.csv, with the points of landmarks.npz where that exists.
+
+    Columns: path, split, clip; and where known label, method, compression, identity. A face without a
+    label is real.
 
     Raises:
-        ModelError: the index or the points are missing, or do not fit each other.
+        ModelError: the index is missing or lacks a column, or the points do not fit it.
     """
     index, points = folder / "index.csv", folder / "landmarks.npz"
-    for path in (index, points):
-        if not path.is_file():
-            raise ModelError(
-                f"cannot find {path}: expected a folder of faces with index.csv and landmarks.npz; check "
-                "--faces"
-            )
-    with np.load(points) as stored:
-        landmarks = dict(zip((str(p) for p in stored["path"]), stored["points_px"], strict=True))
-    faces = []
+    if not index.is_file():
+        raise ModelError(f"cannot find {index}: expected a folder of faces with index.csv; check --faces")
+    landmarks = _read_points(points) if points.is_file() else None
     with index.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["path"] not in landmarks:
-                raise ModelError(f"{points} has no points for {row['path']}; make it again for this index")
-            faces.append(
-                StoredFace(folder.parent / row["path"], row["split"], row["clip"], landmarks[row["path"]])
+        rows = csv.DictReader(lines)
+        missing = {"path", "split", "clip"} - set(rows.fieldnames or ())
+        if missing:
+            raise ModelError(f"{index} has no column {' or '.join(sorted(missing))}; make the crops again")
+        return [_face(folder, row, landmarks) for row in rows]
+
+
+def _read_points(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Path in the index -> (478, 2) points; NaN where no face mesh was found.
+
+    Raises:
+        ModelError: it is no file of points.
+    """
+    try:
+        with np.load(path) as stored:
+            return dict(zip((str(p) for p in stored["path"]), stored["points_px"], strict=True))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ModelError(f"cannot read the landmarks in {path}: {error}; make the crops again") from error
+
+
+def _face(
+    folder: Path, row: dict[str, str], landmarks: dict[str, npt.NDArray[np.float32]] | None
+) -> StoredFace:
+    """One line of the index."""
+    points = None
+    if landmarks is not None:
+        if row["path"] not in landmarks:
+            raise ModelError(
+                f"{folder / 'landmarks.npz'} has no points for {row['path']}; make it again for this index"
             )
-    return faces
+        stored = landmarks[row["path"]]
+        points = None if np.isnan(stored).any() else stored
+    label = row.get("label") or "0"
+    if label not in ("0", "1"):
+        raise ModelError(
+            f"{folder / 'index.csv'} labels {row['path']} {label!r}: expected 0 (real) or 1 (fake); "
+            "correct it"
+        )
+    return StoredFace(
+        path=folder.parent / row["path"],
+        split=row["split"],
+        clip=row["clip"],
+        points_px=points,
+        label=int(label),
+        method=row.get("method") or "",
+        compression=row.get("compression") or "",
+        identity=row.get("identity") or "",
+    )
 
 
 def face_box(side_px: int) -> Box:

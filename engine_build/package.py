@@ -46,12 +46,12 @@ class FaceSets:
 
 
 def split_faces(folder: Path) -> FaceSets:
-    """Read the folder and deal its faces out, always the same way.
+    """Read the folder and deal its real faces out, always the same way.
 
     Raises:
         ModelError: the folder is not as `read_faces` expects, or has no held-out faces.
     """
-    faces = read_faces(folder)
+    faces = [face for face in read_faces(folder) if face.label == 0]
     training = [face for face in faces if face.split == "train"]
     held_out = [face for face in faces if face.split == "val"]
     if not training or not held_out:
