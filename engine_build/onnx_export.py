@@ -187,7 +187,9 @@ class _Graph:
         flat = self._constant("head.flat", np.array([0, weight.size, self.cells**2], np.int64))
         square = self._constant("head.square", np.array([-1, self.cells, self.cells], np.int64))
         x = self._node("Reshape", "head.cells", [x, flat])
-        x = self._node("MatMul", "head.weighted", [self._constant("fc.weight", weight), x])
-        mean = self._node("ReduceMean", "head.mean", [x], axes=[1], keepdims=0)
+        # A row, not a vector: where one factor has a single axis, TensorRT's ONNX parser drops the batch's
+        # axis from the product instead of the row's, and the engine would answer for one face only.
+        x = self._node("MatMul", "head.weighted", [self._constant("fc.weight", weight.reshape(1, -1)), x])
+        mean = self._node("ReduceMean", "head.mean", [x], axes=[1, 2], keepdims=0)
         self._node("Add", LOGIT_NAME, [mean, self._constant("fc.bias", np.array(bias, np.float32))])
         self._node("Reshape", EVIDENCE_NAME, [x, square])

@@ -84,7 +84,7 @@ class ModelSpec(_Frozen):
     schema_version: Literal[1] = 1
     name: str
     """For people: which network, which training."""
-    format: Literal["onnx", "openvino"]
+    format: Literal["onnx", "openvino", "tensorrt", "tensorrt-rtx"]
     precision: Literal["int8", "fp16", "fp32"]
     """Of the weights in the file."""
     contract: Contract

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_detector.errors import UsageError
 
-Backend = Literal["auto", "openvino", "onnx"]
+Backend = Literal["auto", "tensorrt", "tensorrt-rtx", "onnx-cuda", "openvino", "onnx"]
 RunPrecision = Literal["auto", "int8", "bf16", "fp32"]
 FaceModel = Literal["full-range-sparse", "short-range"]
 

@@ -179,7 +179,7 @@ def test_an_impossible_combination_is_refused_and_nothing_falls_back(
 
 
 def test_another_kind_of_file_is_refused_by_its_suffix(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"expected one of .onnx, .xml, found '.pth'"):
+    with pytest.raises(ModelError, match=r"expected one of .engine, .onnx, .plan, .xml, found '.pth'"):
         choose_scorer(model=tmp_path / "weights.pth", backend="auto", precision="auto", max_batch=1)
 
 

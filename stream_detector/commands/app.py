@@ -33,7 +33,7 @@ Sources = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, also on a terminal.")]
 Model = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A .xml or .onnx model with its sidecar.  [default: the packaged one]"),
+    typer.Option(metavar="FILE", help="A .xml, .onnx or .engine and its sidecar.  [default: the packaged]"),
 ]
 BackendOption = Annotated[Backend, typer.Option(help="What runs the model.")]
 PrecisionOption = Annotated[RunPrecision, typer.Option(help="Arithmetic; auto takes the packaged default.")]

@@ -25,6 +25,8 @@ _PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "tensorrt",
+    "tensorrt-rtx",
+    "cuda-bindings",
     "PyQt6",
 )
 
