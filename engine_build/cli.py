@@ -13,13 +13,20 @@ from rich.markdown import Markdown
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine_build.about import read_about
+from engine_build.card_command import card_command
+from engine_build.data_commands import crops, index
+from engine_build.evaluate_command import evaluate_command
 from engine_build.onnx_export import export_onnx
 from engine_build.package import MARGINS, base_spec, make_package, split_faces, write_parity
 from engine_build.parity import measure_parity, parity_crops
 from engine_build.quantize import calibration_crops
 from engine_build.quantize import quantize as write_int8
+from engine_build.tensorrt_build import build_engine, describe, requirements
+from engine_build.train_command import train_command
 from engine_build.weights import build_detector, read_weights
-from stream_detector.errors import ModelError, StreamDetectorError
+from stream_detector import assets
+from stream_detector.errors import BackendError, ModelError, StreamDetectorError
+from stream_detector.scorers.engine_sidecar import EngineBackend, engine_cache, engine_path
 
 app = typer.Typer(
     help="From a checkpoint to the model files the detector runs.",
@@ -27,6 +34,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(index)
+app.command()(crops)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=".safetensors, .pth, .pt, .p or .bin")]
 About = Annotated[
@@ -137,6 +147,49 @@ def parity(
         )
     write_parity(table, parity_json)
     Console().print(Markdown(table.as_markdown()))
+
+
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("card")(card_command)
+
+
+@app.command()
+def tensorrt(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL.onnx", help="FP16.  [default: the packaged one]")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The .engine file.  [default: where watch looks: beside MODEL.onnx; for the packaged "
+            "model the user's cache]",
+        ),
+    ] = None,
+    rtx: Annotated[bool, typer.Option("--rtx", help="For TensorRT-RTX; needs no GPU.")] = False,
+    opt: Annotated[int, typer.Option(metavar="N", help="The batch to tune for.")] = 32,
+    max_batch: Annotated[int, typer.Option("--max", metavar="N", help="The largest batch.")] = 64,
+    slow: Annotated[bool, typer.Option("--slow", help="Let TensorRT try more kernels.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say what this machine lacks.")] = False,
+) -> None:
+    """Build a TensorRT engine, and hold it to FP32 where a GPU can run it."""
+    backend: EngineBackend = "tensorrt-rtx" if rtx else "tensorrt"
+    if check:
+        found = requirements(backend)
+        print("\n".join(describe(found)))
+        raise typer.Exit(0 if all(r.met for r in found if r.to_build) else BackendError.exit_code)
+    source = model or assets.xception_fp16()
+    target = out or engine_path(source, backend, folder=None if model else engine_cache())
+    with _steps() as on_step:
+        sidecar = build_engine(
+            source, target, backend=backend, opt=opt, max_batch=max_batch, slow=slow, on_step=on_step
+        )
+    print(f"{target}: {backend} {sidecar.trt_version}, built in {sidecar.build_seconds:.1f} s")
+    if isinstance(sidecar.parity, str):
+        print("parity: not run; it is measured where the engine is first loaded")
+    for bucket in () if isinstance(sidecar.parity, str) else sidecar.parity:
+        print(f"parity at batch {bucket.batch}: logits within {bucket.max_dlogit:.4f} of FP32")
 
 
 def main() -> int:

@@ -1,9 +1,18 @@
 """The model card: what the packaged model is, written from what was measured."""
 
+import json
+import re
+
 from engine_build.about import About
+from engine_build.evaluation import Estimate, Evaluation, FactorRow
 from engine_build.operating_range import OperatingRange
 from engine_build.parity import Parity
+from stream_detector.errors import ModelError
 from stream_detector.model_spec import ModelSpec
+
+_BEGIN, _END = "<!-- evaluation -->", "<!-- /evaluation -->"
+_METRICS = {"auc": "roc_auc", "eer": "eer", "log_loss": "log_loss", "ece": "ece"}
+"""Figure -> its name in a model index."""
 
 
 def model_card(about: About, spec: ModelSpec, found: OperatingRange, parity: Parity) -> str:
@@ -66,3 +75,140 @@ sets them against {parity.fake_crops} self-blends (torch: {parity.reference_auc:
 
 def _bullets(sentences: tuple[str, ...]) -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def with_evaluation(card: str, found: Evaluation) -> str:
+    """`card` with front matter for Hugging Face and a section of what `engine_build evaluate` found.
+
+    Doing it again replaces both.
+
+    Raises:
+        ModelError: the card is of another checkpoint.
+    """
+    if f"`{found.weights_sha256}`" not in card:
+        raise ModelError(
+            f"the card does not name the checkpoint {found.weights_sha256[:12]}… that was evaluated: "
+            "expected the card of the same model; evaluate that model, or give its card with --card"
+        )
+    body = re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.DOTALL)
+    body = re.sub(rf"{_BEGIN}.*?{_END}\n*", "", body, flags=re.DOTALL)
+    section = f"{_BEGIN}\n{evaluation_section(found)}{_END}\n\n"
+    before, limits, after = body.partition("## Limits\n")
+    return f"{_front_matter(found)}\n{before}{section}{limits}{after}"
+
+
+def evaluation_section(found: Evaluation) -> str:
+    """Markdown: what was found, over all and by factor; every number comes from `found`."""
+    part = "all" if found.duration_s is None else f"the first {found.duration_s:g} s"
+    head = "| | " + " | ".join(f"per {each.name}" for each in found.levels) + " |"
+    lines = [head, "|---" * (1 + len(found.levels)) + "|"]
+    counts = " | ".join(f"{each.reals}, {each.fakes}" for each in found.levels)
+    lines.append(f"| real, fake | {counts} |")
+    for name, title in (("auc", "AUC"), ("eer", "EER"), ("log_loss", "log-loss"), ("ece", "ECE")):
+        cells = " | ".join(str(getattr(each, name)) for each in found.levels)
+        lines.append(f"| {title} | {cells} |")
+    for row, at in enumerate(found.levels[0].at):
+        for name, title in (
+            ("accuracy", "accuracy"),
+            ("f1", "F1"),
+            ("false_alarms", "reals called fake"),
+            ("missed", "fakes missed"),
+        ):
+            cells = " | ".join(str(getattr(each.at[row], name)) for each in found.levels)
+            lines.append(f"| {title} at {at.threshold:.3f} ({at.name}) | {cells} |")
+    factors = "\n".join(
+        f"| {row.factor} | {row.value} | {row.reals} | {row.fakes} | {row.mean_p} | {row.over} | "
+        f"{row.auc or '–'} |"
+        for row in found.factors
+    )
+    unscored = f"Not scored:\n\n{_bullets(found.unscored)}\n\n" if found.unscored else ""
+    return f"""## Evaluation
+
+On {found.data}, {part} of each clip, {found.score_hz:g} scores a second, {found.precision} under
+{found.backend}. A clip's score is the mean over its frames, of the face scored most often. In brackets 95 %
+bootstrap intervals over clips ({found.draws} draws). Over all: {" and ".join(found.kinds)}s, the kinds that
+have both labels. Measured {found.measured_on} by `engine_build evaluate` of {found.program} on
+{found.machine}.
+
+{chr(10).join(lines)}
+
+The thresholds besides one half: {found.threshold_source}.
+
+By factor, per clip; a value of one label is set against the clips of the other, of its kind where there
+are any:
+
+| factor | value | real | fake | mean score | share over 0.5 | AUC |
+|---|---|---|---|---|---|---|
+{factors}
+
+{unscored}What follows from these figures:
+
+{_bullets(_findings(found))}
+
+"""
+
+
+def _findings(found: Evaluation) -> tuple[str, ...]:
+    """What the figures say against the model, a sentence each."""
+    clips = found.levels[0]
+    half = next(at for at in clips.at if at.threshold == 0.5)
+    sentences = [
+        f"Of {clips.reals} real clips {half.false_alarms.value:.0%} score over 0.5; of {clips.fakes} fakes "
+        f"{half.missed.value:.0%} stay below."
+    ]
+    for row in found.factors:
+        if row.auc is not None and row.fakes and not row.reals:
+            sentences += _against_chance(row, row.auc)
+    if not any(row.factor == "identity group" for row in found.factors):
+        sentences.append("No groups of people were named, so it was not measured how groups differ.")
+    return tuple(sentences)
+
+
+def _against_chance(row: FactorRow, auc: Estimate) -> list[str]:
+    if auc.high < 0.5:
+        return [f"{row.value} ({row.factor}) looks more real than real faces do: AUC {auc}."]
+    if auc.low <= 0.5:
+        return [f"{row.value} ({row.factor}) is not told from real faces better than by chance: AUC {auc}."]
+    return []
+
+
+def _front_matter(found: Evaluation) -> str:
+    """The YAML that Hugging Face reads; JSON strings are YAML strings."""
+    lines = [
+        "---",
+        "license: other",
+        "license_name: see-terms",
+        f"license_description: {json.dumps(found.terms, ensure_ascii=False)}",
+        "pipeline_tag: image-classification",
+        "tags:",
+        "- deepfake-detection",
+        "- xception",
+        "metrics:",
+        "- accuracy",
+        "- f1",
+        "- roc_auc",
+        "model-index:",
+        f"- name: {json.dumps(found.model)}",
+        "  results:",
+    ]
+    for each in found.levels:
+        half = next(at for at in each.at if at.threshold == 0.5)
+        figures = {"accuracy": half.accuracy, "f1": half.f1}
+        figures |= {title: getattr(each, name) for name, title in _METRICS.items()}
+        lines += [
+            "  - task:",
+            "      type: image-classification",
+            f"      name: deepfake detection, per {each.name}",
+            "    dataset:",
+            f"      name: {json.dumps(found.data, ensure_ascii=False)}",
+            f"      type: {json.dumps(re.sub(r'[^a-z0-9]+', '-', found.data.lower()).strip('-'))}",
+            "    metrics:",
+        ]
+        for name, estimate in figures.items():
+            title = f"{name} per {each.name}, 95 % interval {estimate.low:.3f} to {estimate.high:.3f}"
+            lines += [
+                f"    - type: {name}",
+                f"      value: {round(estimate.value, 4)}",
+                f"      name: {json.dumps(title)}",
+            ]
+    return "\n".join([*lines, "---"]) + "\n"

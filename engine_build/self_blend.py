@@ -53,7 +53,15 @@ _REGION_ODDS = (0.52, 0.2, 0.12, 0.08, 0.08)
 
 
 def self_blend(picture: Image, landmarks: _Points, rng: np.random.Generator) -> Image:
-    """A fake made from one real face.
+    """A fake made from one real face; the second of `self_blended`."""
+    return self_blended(picture, landmarks, rng)[1]
+
+
+def self_blended(picture: Image, landmarks: _Points, rng: np.random.Generator) -> tuple[Image, Image]:
+    """A real face, and the fake made from it: they differ inside the mask only.
+
+    Training shows both. Were the unaltered picture shown as the real one, altered colours would give
+    half of the fakes away.
 
     Args:
         picture: (side, side, 3) uint8 RGB around the face.
@@ -61,7 +69,7 @@ def self_blend(picture: Image, landmarks: _Points, rng: np.random.Generator) -> 
         rng: decides; the same state gives the same result.
 
     Returns:
-        (side, side, 3) uint8 RGB.
+        Two of (side, side, 3) uint8 RGB. The first is `picture`, or its altered copy.
     """
     side = picture.shape[0]
     mask = _bent(_region(landmarks, side, rng), rng)
@@ -71,7 +79,7 @@ def self_blend(picture: Image, landmarks: _Points, rng: np.random.Generator) -> 
     move[:, 2] += rng.uniform(-0.02, 0.02, 2) * side
     moved = cv2.warpAffine(source, move, (side, side), borderMode=cv2.BORDER_REFLECT_101)
     share = _softened(_floats(cv2.warpAffine(mask, move, (side, side))), rng)[:, :, None]
-    return (moved * share + target * (1 - share) + 0.5).clip(0, 255).astype(np.uint8)
+    return target, (moved * share + target * (1 - share) + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def _region(landmarks: _Points, side: int, rng: np.random.Generator) -> _Plane:

@@ -1,0 +1,131 @@
+"""Training pictures as cameras and streams would have delivered them, the same way for real and fake."""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engine_build.degrade import SMALLEST_PX, through_h264, through_jpeg
+from engine_build.face_crops import STORED_MARGIN
+from stream_detector.records import Image
+
+MARGINS = (1.2, 1.5)
+"""Side of a training crop / side of the face box: around what the detector cuts, because boxes shake."""
+_SHIFT = 0.05
+"""How far the face may lie off the middle, in sides of the face box."""
+_Floats = npt.NDArray[np.float32]
+
+
+def framed(picture: Image, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.float32]]:
+    """A stored crop cut as a face box that is never quite the same would cut it.
+
+    Args:
+        picture: (side, side, 3) uint8 RGB, a stored crop of STORED_MARGIN.
+        rng: decides by three draws, whatever the picture.
+
+    Returns:
+        A square part of it, its side even, and x, y of its first pixel in `picture`, (2,).
+    """
+    side = picture.shape[0]
+    box_px = side / STORED_MARGIN
+    cut = int(rng.uniform(*MARGINS) * box_px) // 2 * 2
+    shift = rng.uniform(-_SHIFT, _SHIFT, 2) * box_px
+    left, top = (int(np.clip(round((side - cut) / 2 + s), 0, side - cut)) for s in shift)
+    part = np.ascontiguousarray(picture[top : top + cut, left : left + cut])
+    return part, np.array([left, top], np.float32)
+
+
+def augment(pictures: Sequence[Image], rng: np.random.Generator, *, size_px: int) -> list[Image]:
+    """One random change of scale, geometry, colour and quality, the same for every picture given.
+
+    A real face and its fake go in together: whatever compression or colour does to one it does to the
+    other, so that neither is a cue. In this order: fewer pixels (a third of the side up to all of it);
+    in half rotated by up to 5° and scaled by up to 5 %; in half gains, contrast and gamma; in 30 % hue
+    and saturation; in 25 % blur; in 20 % noise; then 40 % go through H.264 (QP 22-40), 45 % through
+    JPEG (quality 30-100); in half mirrored.
+
+    Args:
+        pictures: (side, side, 3) uint8 RGB each; sides may differ.
+        rng: decides; the same state gives the same result.
+        size_px: side of the results.
+
+    Returns:
+        (size_px, size_px, 3) uint8 RGB each.
+    """
+    side = min(picture.shape[0] for picture in pictures)
+    least = min(SMALLEST_PX, side)
+    fewer = int(np.clip(np.exp(rng.uniform(np.log(side / 3), np.log(side))), least, side)) // 2 * 2
+    changes: list[Callable[[Image], Image]] = [_resized(fewer)]
+    if rng.random() < 0.5:
+        changes.append(_moved(fewer, rng))
+    if rng.random() < 0.5:
+        changes.append(_toned(rng))
+    if rng.random() < 0.3:
+        changes.append(_tinted(rng))
+    if rng.random() < 0.25:
+        changes.append(_blurred(rng.uniform(0.3, 1.2)))
+    if rng.random() < 0.2:
+        changes.append(_noisy(rng.normal(0, rng.uniform(1, 7), (fewer, fewer, 3)).astype(np.float32)))
+    codec = rng.random()
+    if codec < 0.4:
+        qp = int(rng.integers(22, 41))
+        changes.append(lambda picture: through_h264(picture, qp=qp))
+    elif codec < 0.85:
+        quality = int(rng.integers(30, 101))
+        changes.append(lambda picture: through_jpeg(picture, quality=quality))
+    changes.append(_resized(size_px))
+    if rng.random() < 0.5:
+        changes.append(lambda picture: np.ascontiguousarray(picture[:, ::-1]))
+    done = []
+    for picture in pictures:
+        for change in changes:
+            picture = change(picture)
+        done.append(picture)
+    return done
+
+
+def _resized(side_px: int) -> Callable[[Image], Image]:
+    def change(picture: Image) -> Image:
+        method = cv2.INTER_AREA if picture.shape[0] > side_px else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=method), np.uint8)
+
+    return change
+
+
+def _moved(side: int, rng: np.random.Generator) -> Callable[[Image], Image]:
+    move = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-5, 5), rng.uniform(0.95, 1.05))
+
+    def change(picture: Image) -> Image:
+        moved = cv2.warpAffine(picture, move, (side, side), borderMode=cv2.BORDER_REFLECT_101)
+        return np.asarray(moved, np.uint8)
+
+    return change
+
+
+def _toned(rng: np.random.Generator) -> Callable[[Image], Image]:
+    gains = rng.uniform(0.9, 1.1, 3) if rng.random() < 0.5 else np.ones(3)
+    contrast, brightness, gamma = rng.uniform(0.75, 1.25), rng.uniform(-25, 25), rng.uniform(0.8, 1.25)
+    curve = ((np.linspace(0, 1, 256) ** gamma * 255 - 128) * contrast + 128 + brightness)[:, None] * gains
+    table = np.clip(curve, 0, 255).astype(np.uint8)[:, None, :]
+    return lambda picture: np.asarray(cv2.LUT(picture, table), np.uint8)
+
+
+def _tinted(rng: np.random.Generator) -> Callable[[Image], Image]:
+    hue, saturation = rng.uniform(-8, 8), rng.uniform(0.6, 1.4)
+
+    def change(picture: Image) -> Image:
+        colours = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), np.float32)
+        colours[..., 0] = (colours[..., 0] + hue) % 180
+        colours[..., 1] = np.clip(colours[..., 1] * saturation, 0, 255)
+        return np.asarray(cv2.cvtColor(colours.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+
+    return change
+
+
+def _blurred(sigma_px: float) -> Callable[[Image], Image]:
+    return lambda picture: np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma_px), np.uint8)
+
+
+def _noisy(noise: _Floats) -> Callable[[Image], Image]:
+    return lambda picture: np.clip(picture + noise, 0, 255).astype(np.uint8)

@@ -1,0 +1,34 @@
+"""`engine_build card` and its options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine_build.evaluation import read_evaluation
+from engine_build.model_card import with_evaluation
+from engine_build.training_state import write_whole
+from stream_detector import assets
+from stream_detector.errors import ModelError
+
+
+def card_command(
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVALUATION.json", help="From engine_build evaluate.")
+    ],
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Made by package.  [default: the packaged MODEL_CARD.md]"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the result goes.  [default: over --card]")
+    ] = None,
+) -> None:
+    """Add what was measured to a model card: front matter for Hugging Face, results, factors, limits."""
+    path = card or Path(assets.__file__).parent / "MODEL_CARD.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read {path}: {error}; make it with engine_build package") from error
+    whole = with_evaluation(text, read_evaluation(evaluation))
+    write_whole(out or path, lambda draft: draft.write_text(whole, encoding="utf-8"))

@@ -1,0 +1,178 @@
+"""`engine_build evaluate` and its options."""
+
+import platform
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine_build.evaluation import Evaluation
+from engine_build.evaluation_figures import (
+    best_threshold,
+    clips_of,
+    comparable,
+    factor_table,
+    level,
+)
+from engine_build.evaluation_media import Sample, crop_samples, find_samples
+from engine_build.evaluation_plots import draw_reliability, draw_roc
+from engine_build.evaluation_scores import FACE_MODEL, ScoreFile, Way, score_all
+from engine_build.face_crops import read_faces
+from engine_build.model_card import evaluation_section
+from engine_build.operating_range import logits, p_fake
+from engine_build.training_data import ValidationPairs, usable_faces
+from engine_build.training_state import write_whole
+from stream_detector import __version__
+from stream_detector.errors import UsageError
+from stream_detector.model_spec import ModelSpec
+from stream_detector.scorers.choice import choose_scorer
+from stream_detector.settings import Backend, RunPrecision
+
+_BATCH = 16
+
+
+def evaluate_command(
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Gets evaluation.json, roc.png, reliability.png.")
+    ],
+    clips: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Tree with real/ and fake/, or a .csv (path, label, …)."),
+    ] = None,
+    crops: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Face crops with index.csv, as train takes them.")
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Which split of --crops.")] = "test",
+    real: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A folder below --clips that is all real.")
+    ] = None,
+    fake: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A folder below --clips that is all fake.")
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Crops whose split val chooses a threshold; blends where no fakes."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With its sidecar.  [default: the packaged model]")
+    ] = None,
+    backend: Annotated[Backend, typer.Option(help="As in stream-detector.")] = "auto",
+    precision: Annotated[RunPrecision, typer.Option(help="As in stream-detector.")] = "auto",
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per second of a clip.")] = 2.0,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Of each clip.  [default: all of it]")
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Of the bootstrap behind the intervals.")
+    ] = 1000,
+    data: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What it is measured on, for the card.")
+    ] = None,
+) -> None:
+    """Measure a model on clips and crops: figures with intervals, per factor, at several thresholds."""
+    samples: list[Sample] = []
+    if clips is not None:
+        samples += find_samples(clips, reals=real or (), fakes=fake or ())
+    if crops is not None:
+        samples += crop_samples(crops, split)
+    if not samples:
+        raise UsageError("there is nothing to measure on: give --clips, --crops or both")
+    way = Way(model, backend, precision, score_hz, duration)
+    spec, running = _opened(way)
+    header: dict[str, object] = {
+        "spec": spec.sha256,
+        "backend": running[0],
+        "precision": running[1],
+        "score_hz": score_hz,
+        "duration_s": duration,
+    }
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("scoring", total=len(samples))
+        scores = score_all(
+            samples,
+            way,
+            keep=ScoreFile(out / "scores.jsonl", header),
+            on_sample=lambda done: progress.update(task, completed=done),
+        )
+        progress.add_task("figures", total=None)
+        thresholds = {"one half": 0.5, "top of the uncertain band": spec.band.high}
+        source = f"top of the uncertain band: {spec.band.source}"
+        if validation is not None:
+            thresholds["validation"], how = _validation_threshold(validation, way)
+            source += f"; validation: {how}"
+        every = clips_of(scores)
+        both = comparable(every)
+        names = [str(path.name) for path in (clips, crops) if path is not None]
+        found = Evaluation(
+            model=spec.name,
+            weights_sha256=spec.source_weights_sha256,
+            spec_sha256=spec.sha256,
+            terms=spec.terms,
+            backend=running[0],
+            precision=running[1],
+            data=data or " and ".join(names),
+            kinds=tuple(sorted({clip.kind for clip in both})),
+            score_hz=score_hz,
+            duration_s=duration,
+            threshold_source=source,
+            levels=(
+                level("clip", both, thresholds, frames=False, draws=draws),
+                level("frame", both, thresholds, frames=True, draws=draws),
+            ),
+            factors=tuple(factor_table(every, draws=draws)),
+            unscored=tuple(f"{s.sample.clip}: {s.why_not}" for s in scores if not s.p),
+            draws=draws,
+            machine=f"{platform.system()} {platform.machine()}",
+            program=f"stream-detector {__version__}",
+            measured_on=datetime.now(UTC).date().isoformat(),
+        )
+        write_whole(
+            out / "evaluation.json",
+            lambda draft: draft.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8"),
+        )
+        write_whole(out / "roc.png", lambda draft: draw_roc(both, draft))
+        write_whole(out / "reliability.png", lambda draft: draw_reliability(both, draft))
+    typer.echo(evaluation_section(found))
+
+
+def _opened(way: Way) -> tuple[ModelSpec, tuple[str, str]]:
+    """The model's spec, and the back-end and precision it runs in."""
+    scorer = choose_scorer(model=way.model, backend=way.backend, precision=way.precision, max_batch=_BATCH)
+    with closing(scorer):
+        return scorer.spec, (scorer.backend, scorer.precision)
+
+
+def _validation_threshold(folder: Path, way: Way) -> tuple[float, str]:
+    """The threshold that tells the faces of the split val best, and a sentence on how it was found."""
+    faces = read_faces(folder)
+    fakes = [face for face in faces if face.split == "val" and face.label == 1]
+    share = 0.0 if fakes else 1.0
+    reals, fakes = usable_faces(faces, "val", blend_share=share)
+    scorer = choose_scorer(model=way.model, backend=way.backend, precision=way.precision, max_batch=_BATCH)
+    with closing(scorer):
+        pairs = ValidationPairs(
+            reals,
+            fakes,
+            size_px=scorer.spec.contract.input_px,
+            margin=scorer.spec.margin(FACE_MODEL),
+            blend_share=share,
+        )
+        found: Sequence[float] = p_fake(
+            np.concatenate([logits(scorer, pairs[number].numpy()) for number in range(len(pairs))])
+        ).tolist()
+    threshold = best_threshold([0, 1] * len(pairs), found)
+    against = "listed fakes" if fakes else "their self-blends"
+    return threshold, (
+        f"where calling {len(pairs)} held-out real faces and as many of {against}, degraded like video, is "
+        "right most often"
+    )

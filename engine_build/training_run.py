@@ -1,0 +1,218 @@
+"""The state of a training run, and one step of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from engine_build.recipe import Recipe
+from engine_build.training_clock import RunClock
+from engine_build.training_data import loaded
+from engine_build.training_log import Row
+from engine_build.training_state import load_state, save_state
+from engine_build.xception import Xception
+from stream_detector.errors import ModelError
+from stream_detector.optional import require
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+class Detector(nn.Module):
+    """Xception as it is trained: dropout on the pooled features, fixed BatchNorm statistics."""
+
+    def __init__(self, network: Xception, dropout: float) -> None:
+        super().__init__()
+        self.network = network
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n, S, S, 3) uint8 RGB -> logit (n,) float32."""
+        features = self.network.features((pictures.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
+        with torch.autocast(pictures.device.type, enabled=False):
+            weight, bias = self.network.direction()
+            pooled: Tensor = self.dropout(features.float().mean((2, 3)))
+            return pooled @ weight + bias
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the BatchNorms."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+class Run:
+    """One run, somewhere between its first and its last step."""
+
+    def __init__(
+        self,
+        fabric: Any,
+        network: Xception,
+        recipe: Recipe,
+        *,
+        path: Path,
+        data: str,
+    ) -> None:
+        """Start the run, or continue the one `path` holds.
+
+        Args:
+            fabric: launched.
+            network: with its starting weights; trained in place.
+            path: of the state.
+            data: identifies what is trained on.
+
+        Raises:
+            ModelError: `path` is damaged, or holds another run.
+        """
+        detector = Detector(network, recipe.dropout)
+        detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._fabric, self._detector, self.recipe = fabric, detector, recipe
+        self._path = path
+        self._identity: Mapping[str, str] = {"recipe": recipe.model_dump_json(), "data": data}
+        state = load_state(path, **self._identity)
+        self.step, self.best_step, self.best_auc = 0, 0, -1.0
+        self.rows: list[Row] = []
+        self.stopped = False
+        self._losses: list[float] = []
+        if state is not None:
+            detector.load_state_dict(state["weights"])
+            self.step, self.best_step, self.best_auc = state["step"], state["best_step"], state["best_auc"]
+            self.rows, self.stopped = [Row(**row) for row in state["rows"]], state["stopped"]
+            self._losses = state["losses"]
+        detector.to(fabric.device)
+        self.averaged = AveragedModel(detector, multi_avg_fn=_running_mean(recipe.ema))
+        if state is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self._stage = -1
+        self._enter_stage(None if state is None else state["optimizer"])
+
+    def _enter_stage(self, optimizer_state: dict[str, Any] | None) -> None:
+        """Freeze and unfreeze, with a fresh optimizer unless its state is given."""
+        # A run continued exactly at a border holds the optimizer of the stage it ended.
+        self._stage = self.recipe.stage(self.step if optimizer_state is None else max(0, self.step - 1))
+        network = self._detector.network
+        blocks = 4 + network.middle_blocks
+        groups: dict[float, list[Tensor]] = {0.0: [], self.recipe.weight_decay: []}
+        for name, parameter in network.named_parameters():
+            trained = self.recipe.trains(name, self._stage, blocks=blocks)
+            parameter.requires_grad_(trained)
+            parameter.grad = None
+            if trained:
+                groups[self.recipe.weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+        optimizer = torch.optim.AdamW(
+            [{"params": each, "weight_decay": decay} for decay, each in groups.items() if each],
+            lr=self.recipe.learning_rate,
+            betas=(0.9, 0.99),
+        )
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        self._model, self._optimizer = self._fabric.setup(self._detector, optimizer)
+
+    def one_step(self, batch: Tensor) -> None:
+        """Train on (n, 2, S, S, 3) uint8 pairs.
+
+        Raises:
+            ModelError: the loss or a gradient is not finite.
+        """
+        if self.recipe.stage(self.step) != self._stage:
+            self._enter_stage(None)
+        fabric, recipe = self._fabric, self.recipe
+        torch.manual_seed(hash((recipe.seed, self.step, fabric.global_rank)) % 2**63)  # dropout's
+        self._model.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.learning_rate_at(self.step)
+        pictures = batch.flatten(0, 1).to(fabric.device, non_blocking=True)
+        labels = torch.tensor([0.0, 1.0], device=fabric.device).repeat(len(batch))
+        loss = functional.binary_cross_entropy_with_logits(self._model(pictures), labels)
+        self._optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        norm = fabric.clip_gradients(
+            self._model, self._optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
+        )
+        value = float(loss.detach())
+        if not bool(torch.isfinite(norm)):
+            raise ModelError(
+                f"training stopped at step {self.step}: the loss is {value:g} and the length of the gradient "
+                f"{float(norm):g}, expected finite numbers; the last state is kept: try a lower "
+                "--learning-rate or --precision fp32, with another --out"
+            )
+        self._optimizer.step()
+        self.averaged.update_parameters(self._detector)
+        self._losses.append(value)
+        self.step += 1
+
+    def validate(self, checker: DataLoader[Tensor | str], clock: "RunClock") -> Row:
+        """Measure the averaged weights, and judge whether they are the best so far."""
+        metrics = require("sklearn.metrics", why="validating", extra="build")
+        logits = []
+        self.averaged.eval()
+        with torch.no_grad(), self._fabric.autocast():
+            for batch in checker:
+                logits.append(
+                    self.averaged(loaded(batch).flatten(0, 1).to(self._fabric.device)).float().cpu()
+                )
+        found = torch.cat(logits)
+        labels = torch.tensor([0.0, 1.0]).repeat(len(found) // 2)
+        row = Row(
+            step=self.step,
+            stage=self._stage,
+            train_loss=sum(self._losses) / len(self._losses),
+            val_loss=float(functional.binary_cross_entropy_with_logits(found, labels)),
+            val_auc=float(metrics.roc_auc_score(labels.numpy(), found.numpy())),
+            learning_rate=self.recipe.learning_rate_at(self.step - 1),
+            batches_per_s=clock.batches_per_s,
+            loading_share=clock.loading_share,
+        )
+        self._losses = []
+        self.rows.append(row)
+        if row.val_auc > self.best_auc:
+            self.best_step, self.best_auc = self.step, row.val_auc
+        waited = sum(each.step > self.best_step and each.stage == 2 for each in self.rows)
+        self.stopped = waited >= self.recipe.patience
+        return row
+
+    @property
+    def network(self) -> Xception:
+        """The network with the averaged weights."""
+        network = self.averaged.module.network
+        assert isinstance(network, Xception)
+        return network
+
+    def save(self) -> None:
+        """Write the whole state; the other processes wait."""
+        if self._fabric.is_global_zero:
+            save_state(
+                self._path,
+                {
+                    **self._identity,
+                    "step": self.step,
+                    "best_step": self.best_step,
+                    "best_auc": self.best_auc,
+                    "stopped": self.stopped,
+                    "losses": self._losses,
+                    "rows": [asdict(row) for row in self.rows],
+                    "weights": self._detector.state_dict(),
+                    "averaged": self.averaged.state_dict(),
+                    "optimizer": self._optimizer.state_dict(),
+                },
+            )
+        self._fabric.barrier()
+
+
+def _running_mean(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    """An average that forgets; while few steps are done it forgets faster, so that it is not the start."""
+
+    @torch.no_grad()
+    def update(averaged: _Tensors, current: _Tensors, steps: Tensor | int) -> None:
+        done = int(steps)
+        kept = min(decay, (1 + done) / (10 + done))
+        torch._foreach_lerp_(averaged, current, 1 - kept)
+
+    return update

@@ -1,0 +1,323 @@
+"""The recipe, the pairs, and runs of a few steps on a tiny network."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from engine_build.about import read_about
+from engine_build.augment import augment, framed
+from engine_build.cli import app
+from engine_build.face_crops import StoredFace, read_faces
+from engine_build.package import base_spec
+from engine_build.recipe import Recipe, make_recipe, steps_for
+from engine_build.self_blend import self_blended
+from engine_build.train import Description, Machine, Outcome, train
+from engine_build.training_data import Pairs, StepBatches, check_apart, usable_faces
+from engine_build.training_state import load_state, save_state, write_whole
+from engine_build.weights import build_detector, read_weights
+from engine_build.xception import Xception
+from stream_detector.errors import ModelError, UsageError
+from tests.checkpoints import small_xception
+from tests.conftest import REPOSITORY
+from tests.test_training_faces import SIDE_PX, landmarks, picture_of, write_faces
+
+DESCRIPTION = Description("tiny", "noise", "none", "chance")
+STEPS = 6
+
+
+def recipe(**more: object) -> Recipe:
+    values = {"size_px": 64, "steps": STEPS, "batch": 4, "blend_share": 1.0, "gradual": False}
+    return make_recipe(**{**values, "validate_every": 3, "learning_rate": 1e-3, **more})
+
+
+def run(
+    faces: list[StoredFace], out: Path, plan: Recipe, workers: int = 0, kill_at: int | None = None
+) -> Outcome:
+    """A run of the tiny network; `kill_at` ends the process without a word after that step."""
+
+    def on_step(step: int) -> None:
+        if step == kill_at:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return train(
+        small_xception(rows=1),
+        faces,
+        plan,
+        DESCRIPTION,
+        out=out,
+        machine=Machine(workers=workers, save_every_s=0),
+        on_step=on_step,
+    )
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    with safe_open(str(path), framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_faces(tmp_path_factory.mktemp("stored"), 12)
+
+
+@pytest.fixture(scope="module")
+def whole_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(read_faces(folder), tmp_path_factory.mktemp("whole"), recipe())
+
+
+def test_a_gradual_run_trains_the_head_then_the_last_blocks_then_all() -> None:
+    plan = recipe(gradual=True, steps=100)
+    assert [plan.stage(step) for step in (0, 9, 10, 29, 30, 99)] == [0, 0, 1, 1, 2, 2]
+    names = ("fc.weight", "conv4.pointwise.weight", "block12.skip.weight", "block8.rep.1.weight", "bn1.bias")
+    for stage, trained in enumerate(([1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1])):
+        assert [int(plan.trains(name, stage, blocks=12)) for name in names] == trained
+    frozen = recipe(freeze_blocks=8)
+    assert [int(frozen.trains(name, 2, blocks=12)) for name in names] == [1, 1, 1, 0, 0]
+
+
+def test_the_learning_rate_climbs_then_falls_to_a_hundredth() -> None:
+    plan = recipe(steps=1000, learning_rate=2e-4)
+    rates = [plan.learning_rate_at(step) for step in range(1000)]
+    assert max(rates) == rates[50] == pytest.approx(2e-4)
+    assert rates[:50] == sorted(rates[:50])
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert rates[-1] == pytest.approx(2e-6, rel=0.01)
+
+
+def test_an_epoch_shows_every_real_face_once(folder: Path) -> None:
+    assert steps_for(1, reals=9, batch=4) == 5
+    batches = list(StepBatches(0, 3, pairs=4, rank=1, ranks=2))
+    assert batches == [[2, 3], [6, 7], [10, 11]]
+    assert list(StepBatches(2, 3, pairs=4, rank=1, ranks=2)) == batches[2:]
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 5}, {"size_px": 10}, {"learning_rate": -1.0}, {"steps": 0}])
+def test_a_recipe_that_makes_no_sense_is_refused_by_the_name_of_its_option(wrong: dict[str, float]) -> None:
+    option = next(iter(wrong)).removesuffix("_px").replace("_", "-")
+    with pytest.raises(UsageError, match=f"--{option} makes no sense"):
+        recipe(**wrong)
+
+
+def test_real_and_fake_are_augmented_alike() -> None:
+    seen = set()
+    for seed in range(25):
+        first, second = augment([picture_of(1)] * 2, np.random.default_rng(seed), size_px=64)
+        assert first.shape == (64, 64, 3)
+        assert np.array_equal(first, second)
+        seen.add(first.tobytes())
+    assert len(seen) == 25
+    one, other = augment([picture_of(1), picture_of(1)[:120, :120]], np.random.default_rng(0), size_px=64)
+    assert one.shape == other.shape
+
+
+def test_a_training_crop_is_as_wide_as_the_detector_would_cut_it_and_never_quite_in_the_middle() -> None:
+    sides, corners = [], set()
+    for seed in range(30):
+        part, moved = framed(picture_of(2), np.random.default_rng(seed))
+        x, y = moved.astype(int)
+        assert np.array_equal(part, picture_of(2)[y : y + len(part), x : x + len(part)])
+        sides.append(len(part) / (SIDE_PX / 1.8))
+        corners.add((int(x), int(y)))
+    assert 1.17 <= min(sides) < 1.3 < max(sides) <= 1.5
+    assert len(corners) > 10
+
+
+def test_outside_the_face_a_self_blend_is_the_real_face_shown_with_it() -> None:
+    altered = 0
+    for seed in range(12):
+        real, fake = self_blended(picture_of(3), landmarks(), np.random.default_rng(seed))
+        assert np.array_equal(real[:8, :8], fake[:8, :8])
+        assert not np.array_equal(real, fake)
+        altered += not np.array_equal(real, picture_of(3))
+    assert 0 < altered < 12
+
+
+def test_a_pair_is_the_same_whoever_asks_and_whenever(folder: Path) -> None:
+    reals, _ = usable_faces(read_faces(folder), "train", blend_share=1)
+    fakes = [replace(face, label=1) for face in reals]
+    for share in (0.0, 0.5, 1.0):
+        one = Pairs(reals, fakes, size_px=64, seed=3, blend_share=share)
+        again = Pairs(reals, fakes, size_px=64, seed=3, blend_share=share)
+        backwards = {number: again[number] for number in (20, 7, 0)}
+        assert all(torch.equal(one[number], pair) for number, pair in backwards.items())
+        assert one[0].shape == (2, 64, 64, 3)
+        assert not torch.equal(one[0], Pairs(reals, fakes, size_px=64, seed=4, blend_share=share)[0])
+
+
+def test_a_run_without_fakes_or_with_one_person_in_both_splits_is_refused(folder: Path) -> None:
+    faces = read_faces(folder)
+    with pytest.raises(ModelError, match=r"lists 9 real faces and no fake.*--self-blend"):
+        usable_faces(faces, "train", blend_share=0.5)
+    with pytest.raises(ModelError, match=r"no real one"):
+        usable_faces(faces, "test", blend_share=0)
+    bare = [replace(face, points_px=None) for face in faces]
+    with pytest.raises(ModelError, match=r"no real one with landmarks"):
+        usable_faces(bare, "train", blend_share=1)
+    with pytest.raises(ModelError, match=r"1 identities are in the training and in the validation"):
+        check_apart([*faces, replace(faces[0], split="train")])
+
+
+def test_a_run_leaves_a_checkpoint_a_description_a_log_and_a_curve(whole_run: Outcome) -> None:
+    folder = whole_run.checkpoint.parent
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "best.safetensors",
+        "about.json",
+        "log.csv",
+        "learning_curve.png",
+        "state.pt",
+        "tensorboard",
+    }
+    assert [row.step for row in whole_run.rows] == [3, 6]
+    assert all(0 <= row.val_auc <= 1 and row.train_loss > 0 for row in whole_run.rows)
+    assert whole_run.best_auc == max(row.val_auc for row in whole_run.rows)
+    lines = (folder / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("step,stage,train_loss,val_loss,val_auc")
+    assert len(lines) == 3
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert list((folder / "tensorboard").glob("events*"))
+    with safe_open(str(whole_run.checkpoint), framework="pt") as file:
+        notes = file.metadata()
+    assert (notes["input_px"], notes["margin"]) == ("64", "1.35")
+    about = read_about(whole_run.about)
+    assert about.input_px == 64
+    assert "self-blends" in about.trained_on
+
+
+def test_training_moves_the_weights_but_no_batchnorm_statistics(whole_run: Outcome) -> None:
+    before, after = small_xception(rows=1).state_dict(), weights_of(whole_run.checkpoint)
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if "running_" in name or "num_batches" in name} == still
+
+
+def test_a_run_killed_without_a_word_ends_with_the_very_same_weights(
+    folder: Path, whole_run: Outcome, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from engine_build.face_crops import read_faces\n"
+        "from tests.test_training import recipe, run\n"
+        "run(read_faces(Path(sys.argv[1])), Path(sys.argv[2]), recipe(), kill_at=5)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(tmp_path)],
+        cwd=REPOSITORY,
+        timeout=120,
+        capture_output=True,
+    )
+    assert killed.returncode == -9, killed.stderr
+    again = run(read_faces(folder), tmp_path, recipe(), workers=1)
+    assert [row.val_auc for row in again.rows] == [row.val_auc for row in whole_run.rows]
+    assert [row.train_loss for row in again.rows] == [row.train_loss for row in whole_run.rows]
+    for name in ("weights", "averaged"):
+        one, other = (torch.load(o.checkpoint.parent / "state.pt")[name] for o in (whole_run, again))
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+    best = weights_of(whole_run.checkpoint)
+    assert all(torch.equal(best[key], value) for key, value in weights_of(again.checkpoint).items())
+
+
+def test_a_finished_run_started_again_does_nothing(folder: Path, whole_run: Outcome) -> None:
+    before = whole_run.checkpoint.stat().st_mtime_ns
+    again = run(read_faces(folder), whole_run.checkpoint.parent, recipe())
+    assert again.rows == whole_run.rows
+    assert whole_run.checkpoint.stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_run_is_refused_and_the_difference_named(
+    folder: Path, whole_run: Outcome
+) -> None:
+    out = whole_run.checkpoint.parent
+    with pytest.raises(
+        ModelError, match=r'other options .*"seed":1 instead of|other options .*"seed":0 instead'
+    ):
+        run(read_faces(folder), out, recipe(seed=1))
+    with pytest.raises(ModelError, match="other data"):
+        run(read_faces(folder)[:-1], out, recipe())
+
+
+def test_all_stages_of_a_gradual_run_with_listed_fakes_train_something(folder: Path, tmp_path: Path) -> None:
+    faces = read_faces(folder)
+    both = [*faces, *(replace(f, label=1, method="noise") for f in faces)]
+    outcome = run(both, tmp_path, recipe(gradual=True, blend_share=0.0, steps=10, validate_every=1))
+    assert [row.stage for row in outcome.rows] == [0, 1, 1, 2, 2, 2, 2, 2, 2, 2]
+
+
+def test_a_run_ends_when_the_validation_auc_rises_no_more(folder: Path, tmp_path: Path) -> None:
+    plan = recipe(steps=40, validate_every=1, patience=2, learning_rate=1e-12)
+    outcome = run(read_faces(folder), tmp_path, plan)
+    assert outcome.stopped_early
+    assert len(outcome.rows) < 40
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_with_a_sentence(folder: Path, tmp_path: Path) -> None:
+    network = small_xception(rows=1)
+    with torch.no_grad():
+        network.fc.weight[0, 0] = torch.inf
+    with pytest.raises(ModelError, match=r"training stopped at step 0.*expected finite numbers"):
+        train(network, read_faces(folder), recipe(), DESCRIPTION, out=tmp_path, machine=Machine(workers=0))
+
+
+def test_a_damaged_picture_is_named_also_by_a_loading_process(folder: Path, tmp_path: Path) -> None:
+    damaged = write_faces(tmp_path, 8)
+    for picture in (damaged / "real").iterdir():
+        picture.write_bytes(b"no picture")
+    with pytest.raises(ModelError, match=r"^cannot use .*\.png.*expected a square picture"):
+        run(read_faces(damaged), tmp_path / "out", recipe(), workers=1)
+
+
+def test_a_damaged_state_is_refused_and_a_failed_write_keeps_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    save_state(path, {"recipe": "r", "data": "d", "step": 1})
+
+    def full(draft: Path) -> None:
+        draft.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ModelError, match=r"cannot write .*No space left on device.*make room"):
+        write_whole(path, full)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+    kept = load_state(path, recipe="r", data="d")
+    assert kept is not None
+    assert kept["step"] == 1
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"it is damaged.*delete it"):
+        load_state(path, recipe="r", data="d")
+
+
+def test_the_command_makes_what_package_takes_with_no_further_step(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = {k: v for k, v in Xception().state_dict().items() if not k.startswith("fc.")}
+    save_file(state, tmp_path / "start.safetensors")
+    done = CliRunner().invoke(
+        app,
+        [
+            *("train", str(folder), "--weights", str(tmp_path / "start.safetensors"), "--self-blend"),
+            *(
+                "--size",
+                "64",
+                "--steps",
+                "1",
+                "--batch",
+                "2",
+                "--workers",
+                "0",
+                "--out",
+                str(tmp_path / "run"),
+            ),
+        ],
+    )
+    assert done.exit_code == 0, done.exception
+    weights = read_weights(tmp_path / "run" / "best.safetensors")
+    spec = base_spec(weights, read_about(tmp_path / "run" / "about.json"))
+    assert (weights.rows, spec.contract.input_px) == (1, 64)
+    assert build_detector(weights).fc.out_features == 1
