@@ -89,7 +89,7 @@ def test_a_missing_file_is_named(missing: str, model: Path) -> None:
     [
         ("schema_version", 2),
         ("precision", "int4"),
-        ("format", "tensorrt"),
+        ("format", "caffe"),
         ("source_weights_sha256", "xyz"),
         ("surprise", 1),
         ("band", {"low": 0.8, "high": 0.2, "source": ""}),

@@ -1,6 +1,7 @@
 """Which model file, on which back-end: decided by what was asked for, the file and what is installed."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -179,7 +180,7 @@ def _named(model: Path | None, backend: str, precision: RunPrecision) -> Choice:
     if backend not in _ENGINES:
         return Choice(_plain(model, backend, precision), backend)
     engine = _engine_of(model, backend)
-    if not engine.is_file():
+    if not _is_file(engine):
         source = _onnx(model)
         raise ModelError(
             f"there is no {backend} engine of {source.name}: expected {engine}; build it with: "
@@ -199,7 +200,7 @@ def _candidates(model: Path | None, precision: RunPrecision) -> Iterator[tuple[s
     has an engine."""
     for name in _ENGINES:
         engine = _engine_of(model, name)
-        if not engine.is_file():
+        if not _is_file(engine):
             yield name, f"no engine at {engine}", False
         elif precision != "auto":
             yield name, f"engines run in fp16, not {precision}", False
@@ -239,9 +240,14 @@ def _engine_of(model: Path | None, backend: str) -> Path:
     return engine_path(_onnx(model), kind, folder=engine_cache() if model is None else None)
 
 
+def _is_file(path: Path) -> bool:
+    """Path.is_file raises where the name is too long."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _stale(engine: Path, onnx: Path) -> str:
     """Why this engine is not one of this ONNX file; empty where it is."""
-    if not onnx.is_file():
+    if not _is_file(onnx):
         return f"{onnx.name} is missing"
     made_from, found = read_engine_sidecar(engine).onnx_sha256, file_sha256(onnx)
     return "" if made_from == found else f"it was built from {made_from[:12]}…, {onnx.name} is {found[:12]}…"
