@@ -169,6 +169,6 @@ def pipeline_table(result: dict[str, Any]) -> str:
         f"{whole['times_realtime']:.1f} times real time, {whole['cpu_s_per_media_s']:.2f} "
         f"CPU seconds per second of video.",
         f"Everything but the model costs {result['all_but_model_over_model_cpu']:.2f} times the model's CPU; "
-        f"peak memory {result['peak_rss_mb']:.0f} MB.",
+        f"peak memory of the measuring process, which loads all of it twice, {result['peak_rss_mb']:.0f} MB.",
     ]
     return "\n".join(lines)
