@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+
+from stream_detector.optional import installed_version
 
 _PACKAGES = (
     "stream-detector",
@@ -67,7 +68,7 @@ def machine() -> dict[str, object]:
         "flags": _flags(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _PACKAGES if (found := installed_version(name))},
         "commit": _commit(),
     }
 
@@ -96,13 +97,6 @@ def _flags() -> list[str]:
             present = set(line.partition(":")[2].split())
             return [flag for flag in _TELLING_FLAGS if flag in present]
     return []
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

@@ -59,7 +59,7 @@ class CropExchange:
 
     @property
     def dropped(self) -> int:
-        """Crops given up for newer ones of the same face."""
+        """Crops and notices given up for newer ones."""
         with self._changed:
             return self._dropped
 

@@ -136,6 +136,11 @@ def sidecar_path(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file; Path.is_file raises where the name is too long for one."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def file_sha256(path: Path) -> str:
     """Hash of a file's bytes, as 64 hexadecimal digits.
 
@@ -164,7 +169,7 @@ def read_sidecar(model: Path) -> ModelSpec:
         ModelError: no model, no sidecar, a sidecar that was edited or is of another version, or a
             file whose hash is not the one stated.
     """
-    if not os.path.isfile(model):  # noqa: PTH113  (Path.is_file raises where the name is too long)
+    if not is_file(model):
         raise ModelError(f"cannot find the model {model}: expected a file; check the path given to --model")
     path = sidecar_path(model)
     if not path.is_file():

@@ -3,6 +3,7 @@
 import re
 import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from stream_detector.errors import MissingDependency
@@ -46,6 +47,14 @@ def require(module: str, *, why: str, extra: str | None = None) -> ModuleType:
         ) from error
     except (ImportError, OSError) as error:  # found, but a shared library is not
         raise MissingDependency(load_failure(module, why, str(error))) from error
+
+
+def installed_version(package: str) -> str | None:
+    """Of an installed distribution; None where there is none of that name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def load_failure(module: str, why: str, text: str) -> str:

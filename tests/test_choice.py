@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine_build.onnx_export import export_onnx
-from stream_detector import assets
+from stream_detector import assets, optional
 from stream_detector.errors import BackendError, MissingDependency, ModelError
 from stream_detector.scorers import choice
 from stream_detector.scorers.choice import choose_scorer, read_spec, resolve, usable_backends
@@ -29,7 +29,7 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_installed(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(choice, "version", none_installed)
+    monkeypatch.setattr(optional, "version", none_installed)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_auto_takes_onnx_cuda_where_its_package_and_a_gpu_are_there(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FakeMachine().install(monkeypatch)
-    monkeypatch.setattr(choice, "version", lambda _: "1.22.0")
+    monkeypatch.setattr(optional, "version", lambda _: "1.22.0")
     assert resolve(model, "auto", "auto").backend == "onnx-cuda"
     assert resolve(model, "auto", "fp32").backend == "openvino"
 

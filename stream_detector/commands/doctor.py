@@ -2,7 +2,6 @@
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.text import Text
 from stream_detector import __version__
 from stream_detector.errors import ModelError, StreamDetectorError
 from stream_detector.model_spec import read_sidecar
-from stream_detector.optional import require
+from stream_detector.optional import installed_version, require
 from stream_detector.scorers.choice import packaged_models, usable_backends
 from stream_detector.sinks.json_lines import write_json_line
 
@@ -50,7 +49,7 @@ def _report() -> dict[str, object]:
         "program": f"stream-detector {__version__}",
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: installed_version(name) for name in _PACKAGES},
         "problems": problems,
         "backends": backends,
         "models": models,
@@ -81,13 +80,6 @@ def _loads(module: str) -> str:
     except StreamDetectorError as error:
         return str(error)
     return ""
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _draw(report: dict[str, object], console: Console) -> None:

@@ -1,9 +1,7 @@
-"""Words on stderr: set up once by the command line, with every secret taken out."""
+"""Words on stderr: set up once by the command line."""
 
 import logging
 from enum import StrEnum
-
-from stream_detector.sources.address import redact
 
 
 class LogLevel(StrEnum):
@@ -15,15 +13,13 @@ class LogLevel(StrEnum):
     error = "error"
 
 
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
-
-
 def log_to_stderr(level: LogLevel) -> None:
-    """Send this package's log to stderr from `level` on. Only the command line calls it."""
+    """Send this package's log to stderr from `level` on.
+
+    Only the command line calls it: there stderr is an `edge.Redacted`, which takes every secret out.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Redacting("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("stream_detector")
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())

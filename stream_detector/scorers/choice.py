@@ -1,19 +1,17 @@
 """Which model file, on which back-end: decided by what was asked for, the file and what is installed."""
 
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
 from stream_detector import assets
 from stream_detector.errors import BackendError, MissingDependency, ModelError
-from stream_detector.model_spec import ModelSpec, file_sha256, read_sidecar
-from stream_detector.optional import require
+from stream_detector.model_spec import ModelSpec, file_sha256, is_file, read_sidecar
+from stream_detector.optional import installed_version, require
 from stream_detector.scorers.driver import find_gpu
 from stream_detector.scorers.engine_sidecar import (
     EngineBackend,
@@ -180,7 +178,7 @@ def _named(model: Path | None, backend: str, precision: RunPrecision) -> Choice:
     if backend not in _ENGINES:
         return Choice(_plain(model, backend, precision), backend)
     engine = _engine_of(model, backend)
-    if not _is_file(engine):
+    if not is_file(engine):
         source = _onnx(model)
         raise ModelError(
             f"there is no {backend} engine of {source.name}: expected {engine}; build it with: "
@@ -200,7 +198,7 @@ def _candidates(model: Path | None, precision: RunPrecision) -> Iterator[tuple[s
     has an engine."""
     for name in _ENGINES:
         engine = _engine_of(model, name)
-        if not _is_file(engine):
+        if not is_file(engine):
             yield name, f"no engine at {engine}", False
         elif precision != "auto":
             yield name, f"engines run in fp16, not {precision}", False
@@ -212,7 +210,7 @@ def _candidates(model: Path | None, precision: RunPrecision) -> Iterator[tuple[s
             yield name, f"{engine.name} is there, but {stale}", True
         else:
             yield name, "", True
-    if _version("onnxruntime-gpu") is None:
+    if installed_version("onnxruntime-gpu") is None:
         yield "onnx-cuda", "onnxruntime-gpu is not installed", False
     elif precision != "auto":
         yield "onnx-cuda", f"it runs in the precision of the file, {precision} was asked for", False
@@ -240,14 +238,9 @@ def _engine_of(model: Path | None, backend: str) -> Path:
     return engine_path(_onnx(model), kind, folder=engine_cache() if model is None else None)
 
 
-def _is_file(path: Path) -> bool:
-    """Path.is_file raises where the name is too long."""
-    return os.path.isfile(path)  # noqa: PTH113
-
-
 def _stale(engine: Path, onnx: Path) -> str:
     """Why this engine is not one of this ONNX file; empty where it is."""
-    if not _is_file(onnx):
+    if not is_file(onnx):
         return f"{onnx.name} is missing"
     made_from, found = read_engine_sidecar(engine).onnx_sha256, file_sha256(onnx)
     return "" if made_from == found else f"it was built from {made_from[:12]}…, {onnx.name} is {found[:12]}…"
@@ -295,13 +288,9 @@ def _report(name: str) -> BackendReport:
             if kind in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         )
         cpu = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-        return BackendReport(name, usable=True, detail=f"{_version(module)} on {cpu}: {kinds.lower()}")
-    return BackendReport(name, usable=True, detail=f"{_version(module) or 'unknown version'} on {on}")
-
-
-def _version(package: str) -> str | None:
-    """Of an installed distribution; None where there is none of that name."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        return BackendReport(
+            name, usable=True, detail=f"{installed_version(module)} on {cpu}: {kinds.lower()}"
+        )
+    return BackendReport(
+        name, usable=True, detail=f"{installed_version(module) or 'unknown version'} on {on}"
+    )
