@@ -44,7 +44,36 @@ def render_parity(content: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"pipeline": render_pipeline, "parity": render_parity}
+def render_evaluation(content: dict[str, Any]) -> str:
+    """How well real and fake are told apart, per clip."""
+    clips = content["levels"][0]
+    half = next(at for at in clips["at"] if at["threshold"] == 0.5)
+
+    def shown(estimate: dict[str, float]) -> str:
+        return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+    lines = ["| fakes | clips | mean score | AUC against real ones |", "|---|--:|--:|--:|"]
+    lines += [
+        f"| {row['value']} | {row['fakes']} | {shown(row['mean_p'])} | {shown(row['auc'])} |"
+        for row in content["factors"]
+        if row["factor"] == "method" and row["fakes"]
+    ]
+    lines.append(f"| all {' and '.join(content['kinds'])}s | {clips['fakes']} | | {shown(clips['auc'])} |")
+    return (
+        "\n".join(lines) + f"\n\nAgainst {clips['reals']} real videos, of which "
+        f"{half['false_alarms']['value']:.0%} score over 0.5 on the mean of their frames. On "
+        f"{content['data']}; {content['score_hz']:g} scores a second, {content['precision']} under "
+        f"{content['backend']}; in brackets 95 % bootstrap intervals over clips. Measured by "
+        f"`python -m engine_build evaluate` on {content['measured_on']}; log-loss, calibration, thresholds and every factor are in "
+        f"[the model's card](stream_detector/assets/MODEL_CARD.md)."
+    )
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "pipeline": render_pipeline,
+    "parity": render_parity,
+    "evaluation": render_evaluation,
+}
 """Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
 
 

@@ -2,15 +2,12 @@
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine_build.about import read_about
 from engine_build.card_command import card_command
@@ -21,11 +18,12 @@ from engine_build.package import MARGINS, base_spec, make_package, split_faces, 
 from engine_build.parity import measure_parity, parity_crops
 from engine_build.quantize import calibration_crops
 from engine_build.quantize import quantize as write_int8
+from engine_build.steps import shown_steps
 from engine_build.tensorrt_build import build_engine, describe, requirements
 from engine_build.train_command import train_command
 from engine_build.weights import build_detector, read_weights
 from stream_detector import assets
-from stream_detector.errors import BackendError, ModelError, StreamDetectorError
+from stream_detector.errors import BackendError, ModelError, StreamDetectorError, UsageError
 from stream_detector.scorers.engine_sidecar import EngineBackend, engine_cache, engine_path
 
 app = typer.Typer(
@@ -46,8 +44,17 @@ Faces = Annotated[
     Path, typer.Option(metavar="FOLDER", help="Real faces: index.csv, landmarks.npz and the pictures.")
 ]
 PoolingOption = Annotated[
-    Literal["torch", "same"],
-    typer.Option(help="How max-pools pad; 'same' for weights trained in TensorFlow or Keras."),
+    Literal["torch", "same"] | None,
+    typer.Option(
+        help="How max-pools pad; 'same' for weights trained in TensorFlow or Keras.  [default: as CHECKPOINT "
+        "says, else torch]"
+    ),
+]
+AccuracyAware = Annotated[
+    bool,
+    typer.Option(
+        "--accuracy-aware", help="Put layers back into floating point until INT8 keeps its gate. Slow."
+    ),
 ]
 Json = Annotated[Path, typer.Option("--json", metavar="FILE", help="Where the parity table goes.")]
 
@@ -59,10 +66,11 @@ def package(
     faces: Faces,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the packaged assets.")],
     parity_json: Json = Path("benchmarks/results/parity.json"),
-    pooling: PoolingOption = "torch",
+    pooling: PoolingOption = None,
+    accuracy_aware: AccuracyAware = False,
 ) -> None:
     """Make everything the detector ships: INT8, FP16, sidecars, parity, model card, notice."""
-    with _steps() as on_step:
+    with shown_steps() as steps:
         table = make_package(
             read_weights(checkpoint),
             read_about(about),
@@ -70,13 +78,15 @@ def package(
             out=out,
             parity_json=parity_json,
             pooling=pooling,
-            on_step=on_step,
+            accuracy_aware=accuracy_aware,
+            steps=steps,
         )
     Console(stderr=True).print(Markdown(table.as_markdown()))
     missed = [row.name for row in table.rows if row.passed is False]
     if missed:
         raise ModelError(
-            f"the package is written, but {' and '.join(missed)} missed the gate: do not make it the default"
+            f"the package is written, but {' and '.join(missed)} missed the gate: do not make it the "
+            "default; where INT8 missed it, try --accuracy-aware"
         )
 
 
@@ -86,12 +96,19 @@ def export(
     about: About,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file.")],
     precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="Of the weights.")] = "fp16",
-    pooling: PoolingOption = "torch",
+    batch: Annotated[
+        str,
+        typer.Option(metavar="N", help="dynamic, or a fixed number, which the detector does not take."),
+    ] = "dynamic",
+    pooling: PoolingOption = None,
 ) -> None:
     """Write one ONNX file with its sidecar; nothing is measured."""
+    if batch != "dynamic" and not batch.isdecimal():
+        raise UsageError(f"--batch {batch} makes no sense: expected dynamic or a number; choose one")
+    fixed = None if batch == "dynamic" else int(batch)
     weights = read_weights(checkpoint)
     spec = base_spec(weights, read_about(about)).model_copy(update={"precision": precision})
-    export_onnx(build_detector(weights, pooling=pooling), out, spec)
+    export_onnx(build_detector(weights, pooling=pooling), out, spec, batch=fixed)
 
 
 @app.command()
@@ -100,23 +117,24 @@ def quantize(
     about: About,
     faces: Faces,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .xml file; .bin and .json go beside it.")],
-    pooling: PoolingOption = "torch",
+    pooling: PoolingOption = None,
+    accuracy_aware: AccuracyAware = False,
 ) -> None:
     """Write the INT8 model with its sidecar; nothing is measured."""
     weights = read_weights(checkpoint)
     spec = base_spec(weights, read_about(about))
-    with tempfile.TemporaryDirectory(prefix="engine-build-") as temporary, _steps() as on_step:
+    with tempfile.TemporaryDirectory(prefix="engine-build-") as temporary, shown_steps() as steps:
         fp32 = Path(temporary) / "xception-fp32.onnx"
-        on_step("FP32 export")
+        steps.begin("FP32 export")
         export_onnx(build_detector(weights, pooling=pooling), fp32, spec)
-        on_step("calibration crops")
         crops = calibration_crops(
             split_faces(faces).calibration,
             margin=MARGINS["full-range-sparse"],
             size_px=spec.contract.input_px,
+            steps=steps,
         )
-        on_step("INT8 quantization")
-        write_int8(fp32, crops, out, spec.model_copy(update={"format": "openvino", "precision": "int8"}))
+        int8 = spec.model_copy(update={"format": "openvino", "precision": "int8"})
+        write_int8(fp32, crops, out, int8, accuracy_aware=accuracy_aware, steps=steps)
 
 
 @app.command()
@@ -127,23 +145,26 @@ def parity(
     fp16: Annotated[Path, typer.Option(metavar="FILE", help="The FP16 .onnx file.")],
     int8: Annotated[Path, typer.Option(metavar="FILE", help="The INT8 .xml file.")],
     parity_json: Json = Path("benchmarks/results/parity.json"),
-    pooling: PoolingOption = "torch",
+    pooling: PoolingOption = None,
 ) -> None:
     """Compare the model files with the checkpoint they were made from."""
     weights = read_weights(checkpoint)
     spec = base_spec(weights, read_about(about))
     model = build_detector(weights, pooling=pooling)
     sets = split_faces(faces)
-    with tempfile.TemporaryDirectory(prefix="engine-build-") as temporary, _steps() as on_step:
+    with tempfile.TemporaryDirectory(prefix="engine-build-") as temporary, shown_steps() as steps:
         fp32 = Path(temporary) / "xception-fp32.onnx"
-        on_step("FP32 export")
+        steps.begin("FP32 export")
         export_onnx(model, fp32, spec)
-        on_step("parity crops")
         real, fake = parity_crops(
-            sets.held_out, sets.unused, margin=MARGINS["full-range-sparse"], size_px=spec.contract.input_px
+            sets.held_out,
+            sets.unused,
+            margin=MARGINS["full-range-sparse"],
+            size_px=spec.contract.input_px,
+            steps=steps,
         )
         table = measure_parity(
-            model, fp32_onnx=fp32, fp16_onnx=fp16, int8_xml=int8, real=real, fake=fake, on_step=on_step
+            model, fp32_onnx=fp32, fp16_onnx=fp16, int8_xml=int8, real=real, fake=fake, steps=steps
         )
     write_parity(table, parity_json)
     Console().print(Markdown(table.as_markdown()))
@@ -181,9 +202,9 @@ def tensorrt(
         raise typer.Exit(0 if all(r.met for r in found if r.to_build) else BackendError.exit_code)
     source = model or assets.xception_fp16()
     target = out or engine_path(source, backend, folder=None if model else engine_cache())
-    with _steps() as on_step:
+    with shown_steps() as steps:
         sidecar = build_engine(
-            source, target, backend=backend, opt=opt, max_batch=max_batch, slow=slow, on_step=on_step
+            source, target, backend=backend, opt=opt, max_batch=max_batch, slow=slow, steps=steps
         )
     print(f"{target}: {backend} {sidecar.trt_version}, built in {sidecar.build_seconds:.1f} s")
     if isinstance(sidecar.parity, str):
@@ -202,16 +223,3 @@ def main() -> int:
         print(f"engine_build: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """A spinner on stderr that names the step at work and how long it has taken."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def on_step(name: str) -> None:
-            progress.reset(task, description=name)
-
-        yield on_step

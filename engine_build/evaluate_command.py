@@ -1,17 +1,17 @@
 """`engine_build evaluate` and its options."""
 
 import platform
+import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engine_build.about import read_about
 from engine_build.evaluation import Evaluation
 from engine_build.evaluation_figures import (
     best_threshold,
@@ -25,9 +25,13 @@ from engine_build.evaluation_plots import draw_reliability, draw_roc
 from engine_build.evaluation_scores import FACE_MODEL, ScoreFile, Way, score_all
 from engine_build.face_crops import read_faces
 from engine_build.model_card import evaluation_section
+from engine_build.onnx_export import export_onnx
 from engine_build.operating_range import logits, p_fake
+from engine_build.package import base_spec
+from engine_build.steps import Steps, shown_steps
 from engine_build.training_data import ValidationPairs, usable_faces
 from engine_build.training_state import write_whole
+from engine_build.weights import CHECKPOINT_SUFFIXES, build_detector, read_weights
 from stream_detector import __version__
 from stream_detector.errors import UsageError
 from stream_detector.model_spec import ModelSpec
@@ -48,7 +52,9 @@ def evaluate_command(
     crops: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Face crops with index.csv, as train takes them.")
     ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Which split of --crops.")] = "test",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Which split of --crops, and of a table made by index.")
+    ] = "test",
     real: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A folder below --clips that is all real.")
     ] = None,
@@ -62,7 +68,15 @@ def evaluate_command(
         ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With its sidecar.  [default: the packaged model]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With its sidecar; or a checkpoint with its about.json, which runs in FP32.  "
+            "[default: the packaged model]",
+        ),
+    ] = None,
+    about: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of a checkpoint.  [default: about.json beside it]")
     ] = None,
     backend: Annotated[Backend, typer.Option(help="As in stream-detector.")] = "auto",
     precision: Annotated[RunPrecision, typer.Option(help="As in stream-detector.")] = "auto",
@@ -80,35 +94,31 @@ def evaluate_command(
     """Measure a model on clips and crops: figures with intervals, per factor, at several thresholds."""
     samples: list[Sample] = []
     if clips is not None:
-        samples += find_samples(clips, reals=real or (), fakes=fake or ())
+        samples += find_samples(clips, reals=real or (), fakes=fake or (), split=split)
     if crops is not None:
         samples += crop_samples(crops, split)
     if not samples:
         raise UsageError("there is nothing to measure on: give --clips, --crops or both")
-    way = Way(model, backend, precision, score_hz, duration)
-    spec, running = _opened(way)
-    header: dict[str, object] = {
-        "spec": spec.sha256,
-        "backend": running[0],
-        "precision": running[1],
-        "score_hz": score_hz,
-        "duration_s": duration,
-    }
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("scoring", total=len(samples))
-        scores = score_all(
-            samples,
-            way,
-            keep=ScoreFile(out / "scores.jsonl", header),
-            on_sample=lambda done: progress.update(task, completed=done),
-        )
-        progress.add_task("figures", total=None)
+    with ExitStack() as stack:
+        steps = stack.enter_context(shown_steps())
+        if model is not None and model.suffix in CHECKPOINT_SUFFIXES:
+            steps.begin("exporting the checkpoint")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-build-")))
+            model = _exported(model, about or model.with_name("about.json"), folder)
+        way = Way(model, backend, precision, score_hz, duration)
+        spec, running = _opened(way)
+        header: dict[str, object] = {
+            "spec": spec.sha256,
+            "backend": running[0],
+            "precision": running[1],
+            "score_hz": score_hz,
+            "duration_s": duration,
+        }
+        scores = score_all(samples, way, keep=ScoreFile(out / "scores.jsonl", header), steps=steps)
         thresholds = {"one half": 0.5, "top of the uncertain band": spec.band.high}
         source = f"top of the uncertain band: {spec.band.source}"
         if validation is not None:
-            thresholds["validation"], how = _validation_threshold(validation, way)
+            thresholds["validation"], how = _validation_threshold(validation, way, steps)
             source += f"; validation: {how}"
         every = clips_of(scores)
         both = comparable(every)
@@ -126,10 +136,10 @@ def evaluate_command(
             duration_s=duration,
             threshold_source=source,
             levels=(
-                level("clip", both, thresholds, frames=False, draws=draws),
-                level("frame", both, thresholds, frames=True, draws=draws),
+                level("clip", both, thresholds, frames=False, draws=draws, steps=steps),
+                level("frame", both, thresholds, frames=True, draws=draws, steps=steps),
             ),
-            factors=tuple(factor_table(every, draws=draws)),
+            factors=tuple(factor_table(every, draws=draws, steps=steps)),
             unscored=tuple(f"{s.sample.clip}: {s.why_not}" for s in scores if not s.p),
             draws=draws,
             machine=f"{platform.system()} {platform.machine()}",
@@ -145,6 +155,14 @@ def evaluate_command(
     typer.echo(evaluation_section(found))
 
 
+def _exported(checkpoint: Path, about: Path, folder: Path) -> Path:
+    """A checkpoint as the model file that the detector runs, in FP32."""
+    weights = read_weights(checkpoint)
+    path = folder / "checkpoint.onnx"
+    export_onnx(build_detector(weights), path, base_spec(weights, read_about(about)))
+    return path
+
+
 def _opened(way: Way) -> tuple[ModelSpec, tuple[str, str]]:
     """The model's spec, and the back-end and precision it runs in."""
     scorer = choose_scorer(model=way.model, backend=way.backend, precision=way.precision, max_batch=_BATCH)
@@ -152,7 +170,7 @@ def _opened(way: Way) -> tuple[ModelSpec, tuple[str, str]]:
         return scorer.spec, (scorer.backend, scorer.precision)
 
 
-def _validation_threshold(folder: Path, way: Way) -> tuple[float, str]:
+def _validation_threshold(folder: Path, way: Way, steps: Steps) -> tuple[float, str]:
     """The threshold that tells the faces of the split val best, and a sentence on how it was found."""
     faces = read_faces(folder)
     fakes = [face for face in faces if face.split == "val" and face.label == 1]
@@ -167,9 +185,9 @@ def _validation_threshold(folder: Path, way: Way) -> tuple[float, str]:
             margin=scorer.spec.margin(FACE_MODEL),
             blend_share=share,
         )
-        found: Sequence[float] = p_fake(
-            np.concatenate([logits(scorer, pairs[number].numpy()) for number in range(len(pairs))])
-        ).tolist()
+        steps.begin("choosing a threshold", 2 * len(pairs))
+        every = [logits(scorer, pairs[number].numpy(), steps) for number in range(len(pairs))]
+        found: Sequence[float] = p_fake(np.concatenate(every)).tolist()
     threshold = best_threshold([0, 1] * len(pairs), found)
     against = "listed fakes" if fakes else "their self-blends"
     return threshold, (

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from engine_build.evaluation import AtThreshold, Estimate, FactorRow, Level
 from engine_build.evaluation_scores import Scored
+from engine_build.steps import SILENT, Steps
 from stream_detector.errors import ModelError
 from stream_detector.optional import require
 
@@ -71,12 +72,21 @@ def comparable(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def level(
-    name: str, clips: Sequence[Clip], thresholds: Mapping[str, float], *, frames: bool, draws: int
+    name: str,
+    clips: Sequence[Clip],
+    thresholds: Mapping[str, float],
+    *,
+    frames: bool,
+    draws: int,
+    steps: Steps = SILENT,
 ) -> Level:
     """Every figure over frames, or over clips by their mean score."""
+    steps.begin(f"figures per {name}", 4 + 4 * len(thresholds))
 
     def estimate(figure: _Figure) -> Estimate:
-        return _bootstrap(clips, figure, frames=frames, draws=draws)
+        found = _bootstrap(clips, figure, frames=frames, draws=draws)
+        steps.advance()
+        return found
 
     counts = [sum(len(c.p) if frames else 1 for c in clips if c.label == label) for label in (0, 1)]
     metrics = require("sklearn.metrics", why="evaluating", extra="build")
@@ -104,11 +114,14 @@ def level(
     )
 
 
-def factor_table(clips: Sequence[Clip], *, draws: int) -> list[FactorRow]:
+def factor_table(clips: Sequence[Clip], *, draws: int, steps: Steps = SILENT) -> list[FactorRow]:
     """A row for every value of every factor that says something."""
     rows = []
-    for factor in dict.fromkeys(name for clip in clips for name in clip.factors):
-        for value in sorted({clip.factors[factor] for clip in clips if clip.factors.get(factor)}):
+    factors = dict.fromkeys(name for clip in clips for name in clip.factors)
+    values = {f: sorted({clip.factors[f] for clip in clips if clip.factors.get(f)}) for f in factors}
+    steps.begin("figures by factor", sum(len(each) for each in values.values()))
+    for factor, some in values.items():
+        for value in some:
             mine = [clip for clip in clips if clip.factors.get(factor) == value]
             labels = {clip.label for clip in mine}
             others = [clip for clip in clips if clip.label not in labels] if len(labels) == 1 else []
@@ -129,6 +142,7 @@ def factor_table(clips: Sequence[Clip], *, draws: int) -> list[FactorRow]:
                     ),
                 )
             )
+            steps.advance()
     return rows
 
 

@@ -35,30 +35,35 @@ class Sample:
     """Which group of people it shows, where the list says so."""
 
 
-def find_samples(where: Path, *, reals: Sequence[str] = (), fakes: Sequence[str] = ()) -> list[Sample]:
+def find_samples(
+    where: Path, *, reals: Sequence[str] = (), fakes: Sequence[str] = (), split: str = ""
+) -> list[Sample]:
     """Everything to score under `where`.
 
     A folder is read as a tree: what lies below a folder named real or fake, or with that word in its
     name as in set_fake, has that label; the folder below it names the method. A .csv file lists path
     (relative to itself), label (0, 1, real or fake) and, where known, method, compression, identity,
-    group and clip.
+    group and clip; or it is a table made by `engine_build index`.
 
     Args:
         reals, fakes: further names of folders that hold real or fake faces.
+        split: of a .csv file with a column split, only the clips of this one.
 
     Raises:
         UsageError: a folder whose label nobody states.
         ModelError: nothing there, or a list that makes no sense.
     """
     if where.is_file() and where.suffix == ".csv":
-        found = _listed(where)
+        found = _listed(where, split)
     elif where.is_dir():
         found = _tree(where, {**dict.fromkeys(reals, 0), **dict.fromkeys(fakes, 1)})
     else:
         raise ModelError(f"cannot find {where}: expected a folder of clips or a .csv list; check the path")
     if not found:
+        of_split = f" of the split {split!r}" if split else ""
         raise ModelError(
-            f"{where} holds nothing to score: expected {', '.join(sorted(_VIDEOS | _STILLS))}; check the path"
+            f"{where} holds nothing{of_split} to score: expected {', '.join(sorted(_VIDEOS | _STILLS))}; "
+            "check the path"
         )
     return found
 
@@ -126,15 +131,26 @@ def _label(name: str, named: Mapping[str, int]) -> int | None:
     return said[0] if len(said) == 1 else None
 
 
-def _listed(path: Path) -> list[Sample]:
-    with path.open(encoding="utf-8", newline="") as lines:
+def _listed(path: Path, split: str) -> list[Sample]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
         reader = csv.DictReader(lines)
-        missing = sorted({"path", "label"} - set(reader.fieldnames or ()))
+        columns = set(reader.fieldnames or ())
+        of_index = "filepath" in columns  # a table made by engine_build index
+        missing = sorted({"filepath" if of_index else "path", "label"} - columns)
         if missing:
             raise ModelError(
                 f"{path.name} has no column {', '.join(missing)}: expected path and label; add it"
             )
-        return [_sample(row, path, f"{path.name}, line {reader.line_num}") for row in reader]
+        return [
+            _sample(_as_listed(row) if of_index else row, path, f"{path.name}, line {reader.line_num}")
+            for row in reader
+            if (not split or "split" not in columns or row["split"] == split) and row.get("readable") != "0"
+        ]
+
+
+def _as_listed(row: Mapping[str, str]) -> dict[str, str]:
+    """A row of an index table under the names of a list of clips."""
+    return {**row, "path": row["filepath"], "identity": row.get("identities") or ""}
 
 
 def _sample(row: Mapping[str, str], listing: Path, where: str) -> Sample:

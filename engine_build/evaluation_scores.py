@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from engine_build.evaluation_media import Sample
 from engine_build.face_crops import StoredFace, cut_stored
 from engine_build.operating_range import logits, p_fake
+from engine_build.steps import SILENT, Steps
 from stream_detector.errors import ModelError, SourceError
 from stream_detector.optional import load_media_libraries
 from stream_detector.records import FaceScore
@@ -109,7 +110,7 @@ def score_all(
     way: Way,
     *,
     keep: ScoreFile,
-    on_sample: Callable[[int], None] = lambda _: None,
+    steps: Steps = SILENT,
 ) -> list[Scored]:
     """Score every sample that `keep` does not know.
 
@@ -117,7 +118,7 @@ def score_all(
     listed with the reason.
 
     Args:
-        on_sample: told how many samples are done.
+        steps: told of each sample that is done.
 
     Raises:
         StreamDetectorError: the model cannot run.
@@ -128,22 +129,22 @@ def score_all(
         scorer = choose_scorer(
             model=way.model, backend=way.backend, precision=way.precision, max_batch=_BATCH
         )
-        done = len(samples) - len(stills) - sum(s.kind == "video" and keep.get(s) is None for s in samples)
+        steps.begin("scoring stills", len(stills))
         with closing(scorer):
             for start in range(0, len(stills), _BATCH):
                 part = stills[start : start + _BATCH]
                 for scored in _score_stills(scorer, part):
                     keep.add(scored)
-                done += len(part)
-                on_sample(done)
+                steps.advance(len(part))
+    steps.begin("scoring clips", sum(keep.get(sample) is None for sample in samples))
     result = []
-    for number, sample in enumerate(samples, start=1):
+    for sample in samples:
         known = keep.get(sample)
         if known is None:
             known = _score_clip(sample, way)
             keep.add(known)
+            steps.advance()
         result.append(known)
-        on_sample(number)
     return result
 
 

@@ -73,6 +73,31 @@ sets them against {parity.fake_crops} self-blends (torch: {parity.reference_auc:
 """
 
 
+def described_card(about: About, weights_sha256: str) -> str:
+    """Markdown: the card of a checkpoint that was not packaged: nothing but its description is known."""
+    return f"""# Model card: {about.name}
+
+An Xception (Chollet, CVPR 2017) that says of one face crop how likely it was manipulated, and where in
+the crop the evidence lies. The checkpoint has the sha256 `{weights_sha256}`.
+
+| | |
+|---|---|
+| trained on | {about.trained_on} |
+| terms | {about.terms} |
+| input | {about.input_px}x{about.input_px} RGB, uint8 |
+| output | one logit, positive = fake |
+
+## Reported by the training run, not measured again here
+
+{_bullets(about.reported)}
+
+## Limits
+
+- Its uncertain band and its limits of quality were not measured: `engine_build package` does that.
+{_bullets(about.limits)}
+"""
+
+
 def _bullets(sentences: tuple[str, ...]) -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
@@ -132,7 +157,8 @@ have both labels. Measured {found.measured_on} by `engine_build evaluate` of {fo
 
 {chr(10).join(lines)}
 
-The thresholds besides one half: {found.threshold_source}.
+The thresholds besides one half: {found.threshold_source}. Drawing clips again raises the ECE, so that its
+interval can lie above the value.
 
 By factor, per clip; a value of one label is set against the clips of the other, of its kind where there
 are any:

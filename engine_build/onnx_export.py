@@ -8,7 +8,7 @@ import numpy.typing as npt
 from torch import nn
 
 from engine_build.xception import Block, MaxPool, SeparableConv2d, Xception
-from stream_detector.errors import ModelError
+from stream_detector.errors import ModelError, UsageError
 from stream_detector.model_spec import (
     EVIDENCE_NAME,
     INPUT_NAME,
@@ -25,11 +25,15 @@ _IR_VERSION = 8
 """The file version that goes with opset 17; newer ones are refused by older runtimes."""
 
 
-def export_onnx(model: Xception, path: Path, spec: ModelSpec) -> ModelSpec:
+def export_onnx(model: Xception, path: Path, spec: ModelSpec, *, batch: int | None = None) -> ModelSpec:
     """Write `path` and its sidecar; `spec.precision` ("fp32" or "fp16") says in which type.
 
     BatchNorms are folded in FP32 and only then the body is cast; pooling, dense layer and evidence stay
     FP32. Casting first doubles the error of FP16.
+
+    Args:
+        batch: how many faces the graph takes at once; None: any number, which the detector needs. A fixed
+            number is for other runtimes that take no free dimension.
 
     Returns:
         `spec` with the file's hash.
@@ -37,6 +41,7 @@ def export_onnx(model: Xception, path: Path, spec: ModelSpec) -> ModelSpec:
     Raises:
         ModelError: the spec is not for an ONNX file in fp32 or fp16, or its contract has another number
             of evidence cells than this network has at this input size.
+        UsageError: the batch is below 1.
         MissingDependency: onnx is not installed.
     """
     if spec.format != "onnx" or spec.precision not in ("fp32", "fp16"):
@@ -44,8 +49,11 @@ def export_onnx(model: Xception, path: Path, spec: ModelSpec) -> ModelSpec:
             f"cannot write {path.name} as {spec.format} {spec.precision}: expected onnx in fp32 or fp16; "
             f"quantize the exported file for int8"
         )
+    if batch is not None and batch < 1:
+        raise UsageError(f"--batch {batch} makes no sense: expected 1 or more, or dynamic; choose one")
     onnx = require("onnx", why="writing an ONNX file", extra="build")
-    graph = _Graph(model, spec.contract.input_px, "fp16" if spec.precision == "fp16" else "fp32", onnx)
+    body: Literal["fp16", "fp32"] = "fp16" if spec.precision == "fp16" else "fp32"
+    graph = _Graph(model, spec.contract.input_px, body, onnx)
     if graph.cells != spec.contract.evidence_cells:
         raise ModelError(
             f"cannot write {path.name}: at {spec.contract.input_px} px the network has "
@@ -53,7 +61,7 @@ def export_onnx(model: Xception, path: Path, spec: ModelSpec) -> ModelSpec:
             f"evidence cells, the contract states {spec.contract.evidence_cells}; correct the contract"
         )
     proto = onnx.helper.make_model(
-        graph.proto(),
+        graph.proto("n" if batch is None else batch),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
         producer_name="stream-detector engine_build",
@@ -101,16 +109,16 @@ class _Graph:
         """Rows, and columns, of the evidence map."""
         self._head(model, x)
 
-    def proto(self) -> Any:
-        """The GraphProto."""
+    def proto(self, batch: int | str) -> Any:
+        """The GraphProto for this many faces; a name stands for any number."""
         make, kind = self._onnx.helper.make_tensor_value_info, self._onnx.TensorProto
         return self._onnx.helper.make_graph(
             self._nodes,
             "xception",
-            [make(INPUT_NAME, kind.UINT8, ["n", self._input_px, self._input_px, 3])],
+            [make(INPUT_NAME, kind.UINT8, [batch, self._input_px, self._input_px, 3])],
             [
-                make(LOGIT_NAME, kind.FLOAT, ["n"]),
-                make(EVIDENCE_NAME, kind.FLOAT, ["n", self.cells, self.cells]),
+                make(LOGIT_NAME, kind.FLOAT, [batch]),
+                make(EVIDENCE_NAME, kind.FLOAT, [batch, self.cells, self.cells]),
             ],
             self._constants,
         )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from engine_build.face_crops import StoredFace
 from engine_build.quantize import model_crops
+from engine_build.steps import SILENT, Steps
 from stream_detector.errors import ModelError
 from stream_detector.model_spec import Quality, UncertainBand
 from stream_detector.quality import sharpness
@@ -40,7 +41,12 @@ class OperatingRange:
 
 
 def measure_range(
-    scorer: Scorer, faces: Sequence[StoredFace], *, margin: float, training: Sequence[StoredFace]
+    scorer: Scorer,
+    faces: Sequence[StoredFace],
+    *,
+    margin: float,
+    training: Sequence[StoredFace],
+    steps: Steps = SILENT,
 ) -> OperatingRange:
     """Choose the band and the limits of quality from stored faces.
 
@@ -49,6 +55,7 @@ def measure_range(
         faces: real people the model was not trained on.
         margin: of the crops.
         training: faces of the training split; only their sharpness is looked at.
+        steps: told how many crops are made and scored.
 
     Raises:
         ModelError: too few faces to say anything, or scores that leave no room for a band.
@@ -60,12 +67,23 @@ def measure_range(
             f"least 50 and 1; give a larger --faces"
         )
     size = scorer.spec.contract.input_px
+    passes = _STREAMS + 3  # each makes the crops, then scores them
+    steps.begin("uncertain band and quality limits", 2 * passes * len(faces) + len(training))
 
     def scores(seed: int, *, degraded: bool, fake: bool = False) -> npt.NDArray[np.float64]:
         return p_fake(
             logits(
                 scorer,
-                model_crops(faces, margin=margin, size_px=size, seed=seed, degraded=degraded, fake=fake),
+                model_crops(
+                    faces,
+                    margin=margin,
+                    size_px=size,
+                    seed=seed,
+                    degraded=degraded,
+                    fake=fake,
+                    steps=steps,
+                ),
+                steps,
             )
         )
 
@@ -77,7 +95,7 @@ def measure_range(
         clips += [float(np.mean(each)) for each in by_clip.values()]
     coarse = [
         sharpness(_with_detail_of(crop, _LEAST_DETAIL_PX))
-        for crop in model_crops(training, margin=margin, size_px=size, seed=7, degraded=False)
+        for crop in model_crops(training, margin=margin, size_px=size, seed=7, degraded=False, steps=steps)
     ]
     low = round(float(np.median(clips)), 2)
     high = math.ceil(float(np.quantile(clips, 1 - FALSE_CALL_SHARE)) * 100) / 100
@@ -114,15 +132,14 @@ def measure_range(
     )
 
 
-def logits(scorer: Scorer, crops: Image) -> npt.NDArray[np.float64]:
-    """(n,) logits of (n, S, S, 3) crops, n as large as memory allows."""
-    step = scorer.max_batch
-    return np.concatenate(
-        [
-            scorer.score(crops[start : start + step]).logit.astype(np.float64)
-            for start in range(0, len(crops), step)
-        ]
-    )
+def logits(scorer: Scorer, crops: Image, steps: Steps = SILENT) -> npt.NDArray[np.float64]:
+    """(n,) logits of (n, S, S, 3) crops, n as large as memory allows; `steps` is told of each crop."""
+    found = []
+    for start in range(0, len(crops), scorer.max_batch):
+        part = crops[start : start + scorer.max_batch]
+        found.append(scorer.score(part).logit.astype(np.float64))
+        steps.advance(len(part))
+    return np.concatenate(found)
 
 
 def p_fake(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

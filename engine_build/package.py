@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from engine_build.onnx_export import evidence_cells, export_onnx
 from engine_build.operating_range import MIN_FACE_PX, measure_range
 from engine_build.parity import Parity, measure_parity, parity_crops
 from engine_build.quantize import CALIBRATION_FACES, calibration_crops, quantize
+from engine_build.steps import SILENT, Steps
 from engine_build.weights import Weights, build_detector
 from engine_build.xception import Pooling
 from stream_detector.errors import ModelError
@@ -101,8 +102,9 @@ def make_package(
     *,
     out: Path,
     parity_json: Path,
-    pooling: Pooling = "torch",
-    on_step: Callable[[str], None] = lambda _: None,
+    pooling: Pooling | None = None,
+    accuracy_aware: bool = False,
+    steps: Steps = SILENT,
 ) -> Parity:
     """Write xception-int8.xml/.bin/.json, xception-fp16.onnx/.json, MODEL_CARD.md and NOTICE.md into `out`.
 
@@ -111,7 +113,8 @@ def make_package(
     Args:
         out: the folder of packaged assets.
         parity_json: where the parity table goes.
-        on_step: told what happens next.
+        accuracy_aware: see `quantize`.
+        steps: told what happens next, and how far it is.
 
     Returns:
         The parity table; its gates may have been missed: look.
@@ -129,26 +132,22 @@ def make_package(
             made / "xception-fp16.onnx",
             made / "xception-int8.xml",
         )
-        on_step("FP32 export")
+        steps.begin("FP32 export")
         export_onnx(model, fp32, spec)
-        on_step("calibration crops")
-        crops = calibration_crops(faces.calibration, margin=margin, size_px=size)
-        on_step("INT8 quantization")
+        crops = calibration_crops(faces.calibration, margin=margin, size_px=size, steps=steps)
         int8_spec = spec.model_copy(update={"format": "openvino", "precision": "int8"})
-        quantize(fp32, crops, int8, int8_spec)
-        on_step("uncertain band and quality limits")
+        quantize(fp32, crops, int8, int8_spec, accuracy_aware=accuracy_aware, steps=steps)
         with closing(OpenVinoScorer(int8, max_batch=16)) as scorer:
-            found = measure_range(scorer, faces.held_out, margin=margin, training=faces.unused)
+            found = measure_range(scorer, faces.held_out, margin=margin, training=faces.unused, steps=steps)
         measured = {"band": found.band, "quality": found.quality}
         int8_spec = write_sidecar(
             int8, int8_spec.model_copy(update=measured), [int8, int8.with_suffix(".bin")]
         )
-        on_step("FP16 export")
+        steps.begin("FP16 export")
         export_onnx(model, fp16, spec.model_copy(update={"precision": "fp16", **measured}))
-        on_step("parity crops")
-        real, fake = parity_crops(faces.held_out, faces.unused, margin=margin, size_px=size)
+        real, fake = parity_crops(faces.held_out, faces.unused, margin=margin, size_px=size, steps=steps)
         parity = measure_parity(
-            model, fp32_onnx=fp32, fp16_onnx=fp16, int8_xml=int8, real=real, fake=fake, on_step=on_step
+            model, fp32_onnx=fp32, fp16_onnx=fp16, int8_xml=int8, real=real, fake=fake, steps=steps
         )
         (made / "MODEL_CARD.md").write_text(model_card(about, int8_spec, found, parity), encoding="utf-8")
         for path in [fp32, fp32.with_suffix(".json")]:

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_build.face_crops import StoredFace
+from engine_build.gates import GATES
 from engine_build.operating_range import logits, p_fake
 from engine_build.quantize import model_crops
+from engine_build.steps import SILENT, Steps
 from engine_build.xception import Xception
 from stream_detector.errors import BackendError
 from stream_detector.optional import require
@@ -22,8 +24,6 @@ from stream_detector.scorers.onnx_scorer import OnnxScorer
 from stream_detector.scorers.openvino_scorer import OpenVinoScorer
 from stream_detector.stages import Scorer
 
-GATES = {"bf16": (0.01, 0.99, 0.01), "int8": (0.02, 0.99, 0.01)}
-"""Precision -> largest mean |dp|, smallest correlation of logits, largest |AUC difference|."""
 _BATCH = 16
 
 
@@ -85,7 +85,12 @@ class Parity:
 
 
 def parity_crops(
-    held_out: Sequence[StoredFace], unused: Sequence[StoredFace], *, margin: float, size_px: int
+    held_out: Sequence[StoredFace],
+    unused: Sequence[StoredFace],
+    *,
+    margin: float,
+    size_px: int,
+    steps: Steps = SILENT,
 ) -> tuple[Image, Image]:
     """Crops for `measure_parity`: real ones, and self-blends of the held-out.
 
@@ -93,9 +98,12 @@ def parity_crops(
         held_out: faces of the val split: each once untouched.
         unused: training faces that calibration did not see: half of them degraded.
     """
+    steps.begin("parity crops", 3 * len(held_out) + len(unused))
 
     def crops(faces: Sequence[StoredFace], seed: int, *, degraded: bool, fake: bool = False) -> Image:
-        return model_crops(faces, margin=margin, size_px=size_px, seed=seed, degraded=degraded, fake=fake)
+        return model_crops(
+            faces, margin=margin, size_px=size_px, seed=seed, degraded=degraded, fake=fake, steps=steps
+        )
 
     real = [crops(held_out, 3, degraded=False)]
     real += [crops(part, 7, degraded=bool(n)) for n, part in enumerate((unused[::2], unused[1::2])) if part]
@@ -111,24 +119,24 @@ def measure_parity(
     int8_xml: Path,
     real: Image,
     fake: Image,
-    on_step: Callable[[str], None] = lambda _: None,
+    steps: Steps = SILENT,
 ) -> Parity:
     """Run everything on the same crops.
 
     Args:
         model: the reference, in torch FP32, BatchNorms unfolded.
         real, fake: (n, S, S, 3) uint8 RGB.
-        on_step: told the name of each row before it runs.
+        steps: told the name of each row before it runs, and of every crop.
     """
     both = np.concatenate([real, fake])
-    on_step("torch FP32")
-    reference = _torch_logits(model, both)
+    steps.begin("torch FP32", len(both))
+    reference = _torch_logits(model, both, steps)
     rows: list[Agreement] = []
     skipped: dict[str, str] = {}
     models: dict[str, str] = {}
     reference_auc = _auc(reference, len(real))
     for name, path, open_scorer in _ways(fp32_onnx, fp16_onnx, int8_xml):
-        on_step(name)
+        steps.begin(name, len(both))
         try:
             scorer = open_scorer()
         except BackendError as error:
@@ -136,7 +144,7 @@ def measure_parity(
             continue
         with closing(scorer):
             models[path.name] = scorer.spec.model_sha256
-            found = logits(scorer, both)
+            found = logits(scorer, both, steps)
         rows.append(_compare(name, scorer.precision, found, reference, len(real), reference_auc))
     return Parity(
         real_crops=len(real),
@@ -181,7 +189,9 @@ def _compare(
     gate = GATES.get(precision)
     passed = None
     if gate is not None:
-        passed = bool(dp.mean() <= gate[0] and correlation >= gate[1] and abs(auc - reference_auc) <= gate[2])
+        passed = gate.holds(
+            mean_dp=float(dp.mean()), correlation=correlation, auc_difference=auc - reference_auc
+        )
     return Agreement(
         name=name,
         mean_dp=float(dp.mean()),
@@ -201,13 +211,14 @@ def _auc(found: npt.NDArray[np.float64], reals: int) -> float:
     return float(metrics.roc_auc_score(labels, found))
 
 
-def _torch_logits(model: Xception, crops: Image) -> npt.NDArray[np.float64]:
+def _torch_logits(model: Xception, crops: Image, steps: Steps) -> npt.NDArray[np.float64]:
     torch = require("torch", why="measuring parity", extra="build")
     out = []
     with torch.inference_mode():
         for start in range(0, len(crops), _BATCH):
             x = torch.from_numpy(crops[start : start + _BATCH]).float()
             out.append(model(((x - 127.5) / 127.5).permute(0, 3, 1, 2))[0].double().numpy())
+            steps.advance(len(x))
     return np.concatenate(out)
 
 

@@ -4,7 +4,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from engine_build.onnx_export import OPSET
+from engine_build.steps import SILENT, Steps
 from stream_detector.errors import BackendError, MissingDependency, ModelError, UsageError
 from stream_detector.model_spec import (
     EVIDENCE_NAME,
@@ -102,7 +103,7 @@ def build_engine(
     opt: int = 32,
     max_batch: int = 64,
     slow: bool = False,
-    on_step: Callable[[str], None] = lambda _: None,
+    steps: Steps = SILENT,
 ) -> EngineSidecar:
     """Write `out` with its sidecar, the list of its layers and, for TensorRT, its timing cache.
 
@@ -116,7 +117,7 @@ def build_engine(
         opt: the batch the builder tunes for.
         max_batch: the largest batch; one of `engine_sidecar.BUCKETS`.
         slow: let TensorRT try more kernels (builder level 5 instead of 3); TensorRT-RTX ignores it.
-        on_step: told what happens next.
+        steps: told what happens next, and how far the builder is where it says so.
 
     Returns:
         The sidecar. Its `parity` is "not run" where no GPU here can run the engine.
@@ -135,9 +136,10 @@ def build_engine(
     spec, proto = _read_onnx(onnx, onnx_path)
     trt = load_tensorrt(backend)
     version = _version(trt, backend)
-    on_step("FP32 reference")
+    steps.begin("FP32 reference")
     logits = _fp32_logits(onnx, proto, spec)
-    on_step(f"{backend} {version}: building" + ("" if gpu else f" (parity cannot run: {why_not})"))
+    building = f"{backend} {version}: building"
+    steps.begin(building + ("" if gpu else f" (parity cannot run: {why_not})"))
     cache_path = out.with_name(out.name + ".timing")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +148,9 @@ def build_engine(
             started_s = time.monotonic()
             network = _Network(trt, onnx_path)
             network.check_types()
-            plan, cache = network.build(batch, cache_path, slow=slow, rtx=backend == "tensorrt-rtx")
+            rtx = backend == "tensorrt-rtx"
+            told = _told(trt, building, steps)
+            plan, cache = network.build(batch, cache_path, slow=slow, rtx=rtx, monitor=told)
             took_s = time.monotonic() - started_s
             made.write_bytes(plan)
             sha256 = file_sha256(made)
@@ -175,7 +179,7 @@ def build_engine(
             write_engine_sidecar(made, sidecar)
             layers: dict[str, object] = {"network": network.layers()}
             if gpu is not None:
-                on_step("parity at every batch")
+                steps.begin("parity at every batch")
                 with closing(TensorRtScorer(made, max_batch=batch.max)) as scorer:
                     found = {"parity": scorer.parity, "cuda_runtime": scorer.cuda_version}
                     layers["engine"] = json.loads(scorer.layers_json())
@@ -269,9 +273,12 @@ class _Network:
         )
 
     def build(
-        self, batch: BatchProfile, cache_path: Path, *, slow: bool, rtx: bool
+        self, batch: BatchProfile, cache_path: Path, *, slow: bool, rtx: bool, monitor: Any
     ) -> tuple[bytes, bytes | None]:
         """The plan, and the timing cache to keep beside it.
+
+        Args:
+            monitor: a trt.IProgressMonitor.
 
         Raises:
             BackendError: TensorRT built nothing.
@@ -279,6 +286,7 @@ class _Network:
         trt = self._trt
         config = self._builder.create_builder_config()
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
+        config.progress_monitor = monitor
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
         if not rtx:  # TensorRT-RTX tunes on the machine it runs on: no levels, no timings
             self.level = _SLOW_LEVEL if slow else _DEFAULT_LEVEL
@@ -303,6 +311,26 @@ class _Network:
                 f"what else uses the GPU, or try a smaller --max"
             )
         return bytes(plan), None if rtx else bytes(config.get_timing_cache().serialize())
+
+
+def _told(trt: Any, name: str, steps: Steps) -> Any:
+    """A trt.IProgressMonitor that passes the builder's phases on to `steps`, the innermost one shown."""
+
+    class Told(trt.IProgressMonitor):  # type: ignore[misc]  # known only once the package is loaded
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase: str, _parent: str | None, num_steps: int) -> None:
+            steps.begin(f"{name}: {phase}", num_steps)
+
+        def step_complete(self, _phase: str, _step: int) -> bool:
+            steps.advance()
+            return True  # go on building
+
+        def phase_finish(self, phase: str) -> None:
+            pass
+
+    return Told()
 
 
 def _profile(opt: int, most: int) -> BatchProfile:

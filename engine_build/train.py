@@ -86,11 +86,15 @@ class Outcome:
     stopped_early: bool
 
 
-def starting_network(weights: Weights, *, pooling: Pooling, seed: int) -> Xception:
-    """The network with these weights; a head of one row is drawn where they have none that says fake."""
+def starting_network(weights: Weights, *, pooling: Pooling | None, seed: int) -> Xception:
+    """The network with these weights; a head of one row is drawn where they have none that says fake.
+
+    Args:
+        pooling: how max-pools pad; None: as the checkpoint says, and "torch" where it says nothing.
+    """
     rows = weights.rows if weights.rows in (1, 2) else 1
     torch.manual_seed(seed)
-    network = Xception(rows=rows, pooling=pooling)
+    network = Xception(rows=rows, pooling=pooling or weights.pooling or "torch")
     state = weights.state
     if rows != weights.rows:
         state = {**state, **{f"fc.{name}": value for name, value in network.fc.state_dict().items()}}
@@ -211,7 +215,7 @@ def _fabric(recipe: Recipe, machine: Machine) -> Any:
 
 def _fingerprint(faces: Sequence[StoredFace], network: Xception) -> str:
     """Hash of what is trained on, and of where it starts."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(network.pooling.encode())
     for face in faces:
         digest.update(repr((str(face.path), face.split, face.label)).encode())
     for name, value in network.state_dict().items():
@@ -227,6 +231,7 @@ def _keep(run: Run, description: Description, out: Path, reals: int, fakes: int,
         "description": f"{description.name}, trained at {recipe.size_px} px",
         "input_px": str(recipe.size_px),
         "margin": str(MARGIN),
+        "pooling": run.network.pooling,
         "step": str(row.step),
     }
     save_weights(out / "best.safetensors", run.network.state_dict(), notes)

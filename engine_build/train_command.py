@@ -52,8 +52,9 @@ def train_command(
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Of the arithmetic.")] = "bf16",
     seed: Annotated[int, typer.Option(metavar="N", help="Decides every draw.")] = 0,
     pooling: Annotated[
-        Literal["torch", "same"], typer.Option(help="How max-pools pad; package needs the same.")
-    ] = "torch",
+        Literal["torch", "same"] | None,
+        typer.Option(help="How max-pools pad.  [default: as --weights says, else torch]"),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Loading processes per device.  [default: cores - 1]")
     ] = None,

@@ -18,7 +18,7 @@ from stream_detector.optional import require
 Layout = Literal["timm", "cadene", "faceforensics", "deepfakebench"]
 """Whose key names the file uses; ours and Keras' ImageNet weights come with timm's."""
 
-_SUFFIXES = {".safetensors", ".pth", ".pt", ".p", ".bin"}
+CHECKPOINT_SUFFIXES = {".safetensors", ".pth", ".pt", ".p", ".bin"}
 _INPUT_PX: dict[Layout, int] = {"faceforensics": 299, "deepfakebench": 256}
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _HEADS = ("fc", "last_linear", "last_linear.1")
@@ -38,6 +38,8 @@ class Weights:
     """Of the dense layer; 0 where the file has none, 1000 for an ImageNet classifier."""
     input_px: int | None
     """The side the weights were trained at, where the file or its layout says so."""
+    pooling: Pooling | None = None
+    """How the max-pools padded in training, where the file says so."""
 
 
 def read_weights(path: Path) -> Weights:
@@ -60,22 +62,31 @@ def read_weights(path: Path) -> Weights:
         layout=layout,
         rows=rows,
         input_px=_stated_px(notes) or _INPUT_PX.get(layout),
+        pooling=_stated_pooling(notes, path.name),
     )
 
 
-def build_detector(weights: Weights, *, pooling: Pooling = "torch") -> Xception:
+def build_detector(weights: Weights, *, pooling: Pooling | None = None) -> Xception:
     """The network with these weights, ready for inference.
 
+    Args:
+        pooling: how max-pools pad; None: as the checkpoint says, and "torch" where it says nothing.
+
     Raises:
-        ModelError: the weights have no head with one or two rows.
+        ModelError: the weights have no head with one or two rows, or were trained with other pooling.
     """
+    if pooling and weights.pooling and pooling != weights.pooling:
+        raise ModelError(
+            f"the checkpoint {weights.sha256[:12]}… was trained with max-pools that pad as "
+            f"{weights.pooling!r}, expected {pooling!r}: its scores would mean little; leave --pooling out"
+        )
     if weights.rows not in (1, 2):
         found = "no dense layer" if weights.rows == 0 else f"a dense layer with {weights.rows} rows"
         raise ModelError(
             f"the checkpoint {weights.sha256[:12]}… is no fake detector: it has {found}, expected 1 or 2 "
             f"rows; train it first"
         )
-    model = Xception(rows=weights.rows, pooling=pooling)
+    model = Xception(rows=weights.rows, pooling=pooling or weights.pooling or "torch")
     model.load_state_dict(weights.state)
     return model.eval()
 
@@ -85,11 +96,11 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix == ".h5":
         raise ModelError(
             f"cannot read {path.name}: Keras .h5 files are not understood, expected one of "
-            f"{', '.join(sorted(_SUFFIXES))}; convert it to safetensors with timm's key names"
+            f"{', '.join(sorted(CHECKPOINT_SUFFIXES))}; convert it to safetensors with timm's key names"
         )
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in CHECKPOINT_SUFFIXES:
         raise ModelError(
-            f"cannot read {path.name}: expected one of {', '.join(sorted(_SUFFIXES))}, found "
+            f"cannot read {path.name}: expected one of {', '.join(sorted(CHECKPOINT_SUFFIXES))}, found "
             f"{path.suffix or 'no suffix'!r}; convert it, or rename it to what it is"
         )
     if path.suffix == ".safetensors":
@@ -214,6 +225,22 @@ def _fitted(renamed: Mapping[str, Tensor], where: str) -> tuple[dict[str, Tensor
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _stated_pooling(notes: Mapping[str, str], where: str) -> Pooling | None:
+    """What a safetensors note named pooling states."""
+    match notes.get("pooling"):
+        case None:
+            return None
+        case "torch":
+            return "torch"
+        case "same":
+            return "same"
+        case other:
+            raise ModelError(
+                f"{where} states the pooling {other[:40]!r}, expected torch or same; it was made by another "
+                "program"
+            )
 
 
 def _stated_px(notes: Mapping[str, str]) -> int | None:

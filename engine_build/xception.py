@@ -100,6 +100,7 @@ class Xception(nn.Module):
         if rows not in (1, 2):
             raise ValueError(f"the head must have 1 or 2 rows, got {rows}")
         super().__init__()
+        self.pooling = pooling
         stem, first, second, third, middle, grown, wide, last = (
             max(4, round(c * width)) for c in (32, 64, 128, 256, 728, 1024, 1536, 2048)
         )

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.clips import encode_demo
+from engine_build.about import About
 from engine_build.cli import app
 from engine_build.evaluation import Evaluation, read_evaluation
 from engine_build.evaluation_figures import (
@@ -23,6 +24,7 @@ from engine_build.evaluation_figures import (
 from engine_build.evaluation_media import crop_samples, find_samples
 from engine_build.evaluation_scores import ScoreFile, Way, score_all
 from engine_build.model_card import with_evaluation
+from engine_build.video_table import Video, VideoFacts, write_table
 from stream_detector import assets
 from stream_detector.errors import ModelError, UsageError
 from tests.test_training_faces import picture_of, write_faces
@@ -98,6 +100,34 @@ def test_a_list_of_clips_is_read_and_a_wrong_label_named_with_its_line(tmp_path:
     listing.write_text("path,label\na.mp4,perhaps\n", encoding="utf-8")
     with pytest.raises(ModelError, match=r"line 2: the label is 'perhaps'"):
         find_samples(listing)
+
+
+def test_a_table_made_by_index_is_read_too_one_split_of_it_and_nothing_unreadable(tmp_path: Path) -> None:
+    table = tmp_path / "videos.csv"
+
+    def video(name: str, label: int, split: str, frames: int = 9) -> Video:
+        facts = VideoFacts(size_bytes=1, modified_ns=1, frames=frames, problem="" if frames else "damaged")
+        return Video(name, label, "Deepfakes" if label else "youtube", "c23", ("000", "003"), facts, split)
+
+    write_table(
+        [
+            video("a.mp4", 0, "test"),
+            video("b/c.mp4", 1, "test"),
+            video("d.mp4", 1, "train"),
+            video("e.mp4", 0, "test", 0),
+        ],
+        table,
+    )
+    found = [
+        (s.path, s.label, s.method, s.compression, s.identity) for s in find_samples(table, split="test")
+    ]
+    assert found == [
+        (tmp_path / "a.mp4", 0, "youtube", "c23", "000;003"),
+        (tmp_path / "b/c.mp4", 1, "Deepfakes", "c23", "000;003"),
+    ]
+    assert len(find_samples(table)) == 3
+    with pytest.raises(ModelError, match=r"holds nothing of the split 'val' to score"):
+        find_samples(table, split="val")
 
 
 def test_the_equal_error_rate_and_the_best_threshold_of_known_scores() -> None:
@@ -201,6 +231,24 @@ def test_a_card_of_another_checkpoint_and_a_file_that_is_no_evaluation_are_refus
     done = CliRunner().invoke(app, ["card", str(tmp_path / "x.json")])
     assert isinstance(done.exception, ModelError)
     assert "is no evaluation" in str(done.exception)
+
+
+def test_a_checkpoint_without_a_card_gets_one_from_its_description(
+    evaluated: tuple[Path, str], tmp_path: Path
+) -> None:
+    about = tmp_path / "about.json"
+    described = About(name="mine", trained_on="my faces", terms="mine alone", input_px=96, limits=("A toy.",))
+    about.write_text(described.model_dump_json(), encoding="utf-8")
+    result, out = str(evaluated[0] / "evaluation.json"), tmp_path / "CARD.md"
+    done = CliRunner().invoke(app, ["card", result, "--about", str(about), "--out", str(out)])
+    assert done.exit_code == 0, done.exception
+    card = out.read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: other")
+    for part in ("# Model card: mine", "my faces", "96x96", "- A toy.", "were not measured", "## Evaluation"):
+        assert part in card
+    assert card.index("## Evaluation") < card.index("## Limits")
+    done = CliRunner().invoke(app, ["card", result, "--about", str(about)])
+    assert "--about begins a new card" in str(done.exception)
 
 
 def test_the_card_command_leaves_the_packaged_card(evaluated: tuple[Path, str], tmp_path: Path) -> None:

@@ -6,12 +6,16 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from engine_build.cli import app
 from engine_build.onnx_export import OPSET, evidence_cells, export_onnx
 from engine_build.xception import Xception
-from stream_detector.errors import ModelError
+from stream_detector.errors import ModelError, UsageError
 from stream_detector.model_spec import METADATA_KEY, read_sidecar
 from stream_detector.records import Image
+from stream_detector.scorers.onnx_scorer import OnnxScorer
+from stream_detector.scorers.openvino_scorer import OpenVinoScorer
 from tests.checkpoints import CELLS, SIZE_PX, small_spec, small_xception
 
 
@@ -55,6 +59,27 @@ def test_any_number_of_faces_may_be_given(faces: Image, tmp_path: Path) -> None:
     assert [run_onnx(path, faces[i : i + 1])[0][0] for i in range(3)] == pytest.approx(
         whole.tolist(), abs=1e-6
     )
+
+
+def test_a_fixed_batch_is_for_other_runtimes_and_the_detector_says_that_it_does_not_take_it(
+    faces: Image, tmp_path: Path
+) -> None:
+    path = tmp_path / "small.onnx"
+    export_onnx(small_xception(), path, small_spec(), batch=3)
+    export_onnx(small_xception(), tmp_path / "any.onnx", small_spec())
+    assert np.array_equal(run_onnx(path, faces)[0], run_onnx(tmp_path / "any.onnx", faces)[0])
+    for opener in (OnnxScorer, OpenVinoScorer):
+        with pytest.raises(ModelError, match=r"inputs are faces uint8 \(3, 96, 96, 3\), expected .*\(n, 96"):
+            opener(path, max_batch=3)
+    with pytest.raises(UsageError, match="--batch 0 makes no sense"):
+        export_onnx(small_xception(), path, small_spec(), batch=0)
+
+
+def test_the_command_takes_a_number_or_dynamic_as_batch(tmp_path: Path) -> None:
+    command = ["export", "none.pth", "--about", "none.json", "--out", str(tmp_path / "x.onnx"), "--batch"]
+    assert isinstance(CliRunner().invoke(app, [*command, "4"]).exception, ModelError)  # no such checkpoint
+    done = CliRunner().invoke(app, [*command, "many"])
+    assert "--batch many makes no sense: expected dynamic or a number" in str(done.exception)
 
 
 def test_in_fp16_the_body_is_half_and_the_head_is_single(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from stream_detector.scorers.engine_sidecar import BUCKETS, EngineTensor, read_e
 from tests.checkpoints import small_spec, small_xception
 from tests.conftest import REPOSITORY
 from tests.fake_cuda import FakeMachine, run
+from tests.noted_steps import NotedSteps
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,8 @@ def left_in(folder: Path) -> set[str]:
 @pytest.mark.usefixtures("no_driver")
 def test_the_packaged_model_becomes_an_fp16_engine_of_any_batch(real: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "engines" / "x.rtx.engine"
-    made = build_engine(assets.xception_fp16(), out, backend="tensorrt-rtx")
+    steps = NotedSteps()
+    made = build_engine(assets.xception_fp16(), out, backend="tensorrt-rtx", steps=steps)
     assert left_in(out.parent) == {"x.rtx.engine", "x.rtx.engine.json", "x.rtx.engine.layers.json"}
     layers = json.loads(out.with_name("x.rtx.engine.layers.json").read_text())["network"]
     assert [layer["dtype"] for layer in layers if layer["type"] == "CONVOLUTION"] == ["HALF"] * 74
@@ -68,6 +70,7 @@ def test_the_packaged_model_becomes_an_fp16_engine_of_any_batch(real: ModuleType
         EngineTensor(name="logit", dtype="float32", shape=(-1,)),
         EngineTensor(name="evidence", dtype="float32", shape=(-1, 7, 7)),
     )
+    assert max(step.done for step in steps.steps if "building: " in step.name) > 50  # its own phases
     sidecar = read_engine_sidecar(out)
     assert sidecar == made
     assert sidecar.parity == "not run"
@@ -91,9 +94,9 @@ def test_with_a_gpu_every_batch_is_measured_before_the_engine_gets_its_name(
 ) -> None:
     machine = FakeMachine(onnx=small.read_bytes())
     machine.install(monkeypatch, "tensorrt", real=real)
-    steps: list[str] = []
+    steps = NotedSteps()
     out = tmp_path / "small.engine"
-    made = build_engine(small, out, backend="tensorrt", slow=slow, on_step=steps.append)
+    made = build_engine(small, out, backend="tensorrt", slow=slow, steps=steps)
     assert isinstance(made.parity, tuple)
     assert [bucket.batch for bucket in made.parity] == list(BUCKETS)
     assert max(bucket.max_dlogit for bucket in made.parity) < 0.01
@@ -102,7 +105,7 @@ def test_with_a_gpu_every_batch_is_measured_before_the_engine_gets_its_name(
     assert made.flags.optimization_level == (5 if slow else 3)
     assert read_engine_sidecar(out) == made
     assert left_in(tmp_path) >= {"small.engine.timing", "small.engine.layers.json"}
-    assert steps[-1] == "parity at every batch"
+    assert steps.names[-1] == "parity at every batch"
     assert machine.memory == {}
 
 

@@ -128,6 +128,20 @@ def test_a_wrong_shape_is_named_with_what_was_expected(tmp_path: Path) -> None:
         read_weights(save(state, tmp_path / "wrong.pth"))
 
 
+def test_a_checkpoint_says_how_its_max_pools_pad_and_no_other_way_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "trained.safetensors"
+    state = {name: value.contiguous() for name, value in full_state(rows=1).items()}
+    save_file(state, path, {"pooling": "same"})
+    weights = read_weights(path)
+    assert weights.pooling == "same"
+    assert build_detector(weights).pooling == "same"
+    with pytest.raises(ModelError, match=r"trained with max-pools that pad as 'same', expected 'torch'"):
+        build_detector(weights, pooling="torch")
+    save_file(state, path, {"pooling": "valid"})
+    with pytest.raises(ModelError, match=r"states the pooling 'valid', expected torch or same"):
+        read_weights(path)
+
+
 def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
     state = full_state()
     state["conv9.weight"] = state.pop("conv3.pointwise.weight")
