@@ -64,8 +64,8 @@ def render_evaluation(content: dict[str, Any]) -> str:
         f"{half['false_alarms']['value']:.0%} score over 0.5 on the mean of their frames. On "
         f"{content['data']}; {content['score_hz']:g} scores a second, {content['precision']} under "
         f"{content['backend']}; in brackets 95 % bootstrap intervals over clips. Measured by "
-        f"`python -m engine_build evaluate` on {content['measured_on']}; log-loss, calibration, thresholds and every factor are in "
-        f"[the model's card](stream_detector/assets/MODEL_CARD.md)."
+        f"`python -m engine_build evaluate` on {content['measured_on']}; log-loss, calibration, "
+        f"thresholds and every factor are in [the model's card](stream_detector/assets/MODEL_CARD.md)."
     )
 
 
