@@ -6,10 +6,6 @@ import torch
 from torch import Tensor
 
 from engine_build.xception import Pooling, Xception
-from stream_detector.model_spec import Contract, ModelSpec, Quality, UncertainBand
-
-SIZE_PX = 96
-CELLS = 3
 
 
 def small_xception(*, rows: int = 2, pooling: Pooling = "torch", seed: int = 0) -> Xception:
@@ -22,21 +18,6 @@ def small_xception(*, rows: int = 2, pooling: Pooling = "torch", seed: int = 0) 
         elif name.endswith("running_var"):
             value.uniform_(0.5, 1.5)
     return model.eval()
-
-
-def small_spec(precision: str = "fp32") -> ModelSpec:
-    """A spec that fits `small_xception` in an ONNX file."""
-    return ModelSpec(
-        name="small",
-        format="onnx",
-        precision=precision,  # type: ignore[arg-type]  # parametrised in tests
-        contract=Contract(input_px=SIZE_PX, margins={"full-range-sparse": 1.35}, evidence_cells=CELLS),
-        band=UncertainBand(low=0.3, high=0.7, source="chosen for a test"),
-        quality=Quality(min_face_px=64, min_sharpness=0.0, source="chosen for a test"),
-        source_weights_sha256="0" * 64,
-        trained_on="nothing",
-        terms="none",
-    )
 
 
 def full_state(rows: int = 2) -> dict[str, Tensor]:

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from engine_build.onnx_export import export_onnx
 from stream_detector import assets, optional
 from stream_detector.errors import BackendError, MissingDependency, ModelError
 from stream_detector.scorers import choice
 from stream_detector.scorers.choice import choose_scorer, read_spec, resolve, usable_backends
 from stream_detector.scorers.engine_sidecar import engine_cache
 from stream_detector.scorers.onnx_scorer import OnnxCudaScorer
-from tests.checkpoints import small_spec, small_xception
 from tests.fake_cuda import FakeMachine, make_engine, put
+from tests.small_models import write_small_onnx
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +34,7 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "small.onnx"
-    export_onnx(small_xception(), path, small_spec("fp16"))
+    write_small_onnx(path, "fp16")
     return path
 
 
@@ -96,7 +95,7 @@ def no_package(machine: FakeMachine, model: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def another_model(machine: FakeMachine, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export_onnx(small_xception(seed=1), model, small_spec("fp16"))
+    write_small_onnx(model, "fp16", seed=1)
 
 
 @pytest.mark.parametrize(

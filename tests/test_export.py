@@ -16,7 +16,8 @@ from stream_detector.model_spec import METADATA_KEY, read_sidecar
 from stream_detector.records import Image
 from stream_detector.scorers.onnx_scorer import OnnxScorer
 from stream_detector.scorers.openvino_scorer import OpenVinoScorer
-from tests.checkpoints import CELLS, SIZE_PX, small_spec, small_xception
+from tests.checkpoints import small_xception
+from tests.small_models import CELLS, SIZE_PX, small_spec
 
 
 @pytest.fixture

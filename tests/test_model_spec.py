@@ -13,7 +13,7 @@ from stream_detector.model_spec import (
     sidecar_path,
     write_sidecar,
 )
-from tests.checkpoints import small_spec
+from tests.small_models import small_spec
 
 INPUTS = {"faces": ("uint8", (None, 96, 96, 3))}
 OUTPUTS = {"logit": ("float32", (None,)), "evidence": ("float32", (None, 3, 3))}

@@ -13,7 +13,8 @@ from engine_build.onnx_export import export_onnx
 from engine_build.operating_range import OperatingRange
 from engine_build.parity import measure_parity
 from engine_build.quantize import quantize
-from tests.checkpoints import SIZE_PX, small_spec, small_xception
+from tests.checkpoints import small_xception
+from tests.small_models import SIZE_PX, small_spec
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from stream_detector.model_spec import read_sidecar
 from stream_detector.records import Image
 from stream_detector.scorers.onnx_scorer import OnnxScorer
 from stream_detector.scorers.openvino_scorer import OpenVinoScorer
-from tests.checkpoints import SIZE_PX, small_spec, small_xception
+from tests.checkpoints import small_xception
 from tests.noted_steps import NotedSteps
+from tests.small_models import SIZE_PX, small_spec
 
 
 @pytest.fixture

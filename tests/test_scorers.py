@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from engine_build.onnx_export import export_onnx
 from stream_detector import assets
 from stream_detector.crops import cut_face
 from stream_detector.errors import BackendError, ModelError
@@ -20,7 +19,7 @@ from stream_detector.scorers.choice import choose_scorer, packaged_models, read_
 from stream_detector.scorers.onnx_scorer import OnnxScorer
 from stream_detector.scorers.openvino_scorer import OpenVinoScorer
 from stream_detector.stages import Scorer
-from tests.checkpoints import CELLS, SIZE_PX, small_spec, small_xception
+from tests.small_models import CELLS, SIZE_PX, write_small_onnx
 
 WAYS: dict[str, Callable[[], Scorer]] = {
     "openvino int8": lambda: OpenVinoScorer(assets.xception_int8(), max_batch=4),
@@ -202,7 +201,7 @@ def test_the_notice_states_every_packaged_file_and_its_hash() -> None:
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.onnx"
-    export_onnx(small_xception(), path, small_spec())
+    write_small_onnx(path)
     return path
 
 

@@ -25,10 +25,11 @@ from stream_detector.errors import (
 from stream_detector.model_spec import file_sha256, read_sidecar, write_sidecar
 from stream_detector.scorers import driver
 from stream_detector.scorers.engine_sidecar import BUCKETS, EngineTensor, read_engine_sidecar, warm_up_crops
-from tests.checkpoints import small_spec, small_xception
+from tests.checkpoints import small_xception
 from tests.conftest import REPOSITORY
 from tests.fake_cuda import FakeMachine, run
 from tests.noted_steps import NotedSteps
+from tests.small_models import small_spec
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine_build.onnx_export import export_onnx
 from stream_detector import assets
 from stream_detector.errors import BackendError, MissingDependency, ModelError, StreamDetectorError
 from stream_detector.model_spec import EVIDENCE_NAME
@@ -28,8 +27,8 @@ from stream_detector.scorers.engine_sidecar import (
 from stream_detector.scorers.onnx_scorer import OnnxScorer
 from stream_detector.scorers.tensorrt_scorer import TENSORRT_MODULES, TensorRtScorer
 from stream_detector.stages import Scorer
-from tests.checkpoints import SIZE_PX, small_spec, small_xception
 from tests.fake_cuda import FakeMachine, make_engine
+from tests.small_models import SIZE_PX, write_small_onnx
 from tests.test_scorers import TestEveryScorer as _Promises
 from tests.test_scorers import crops as _crops
 
@@ -40,7 +39,7 @@ WARM_UP_SHA256 = "03596c8a831592f0f3f946904b501dfa64f0d7d3e3ff9c2bb45654c2130a29
 @pytest.fixture(scope="module")
 def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.onnx"
-    export_onnx(small_xception(), path, small_spec("fp16"))
+    write_small_onnx(path, "fp16")
     return path
 
 

@@ -16,7 +16,7 @@ from engine_build.self_blend import self_blend
 from stream_detector.crops import cut_face
 from stream_detector.errors import ModelError
 from stream_detector.records import Box, Image, Scores
-from tests.checkpoints import small_spec
+from tests.small_models import small_spec
 
 SIDE_PX = 180
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from engine_build.xception import MaxPool, Xception
-from tests.checkpoints import CELLS, SIZE_PX, small_xception
+from tests.checkpoints import small_xception
+from tests.small_models import CELLS, SIZE_PX
 
 
 @pytest.fixture
