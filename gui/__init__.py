@@ -1,1 +1,1 @@
-"""The desktop window (not built yet)."""
+"""The desktop window: one more consumer of the runtime's records."""

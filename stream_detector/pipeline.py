@@ -29,6 +29,7 @@ from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.ledger import Ledger
 from stream_detector.look import Look
+from stream_detector.model_spec import UncertainBand
 from stream_detector.records import (
     EventKind,
     FaceCrop,
@@ -76,7 +77,7 @@ class Pipeline:
                 ...
         print(run.summary())
 
-    Belongs to the thread that made it, but for `stop`.
+    Belongs to the thread that made it, but for `stop`, `newest_frame` and `tune`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -93,6 +94,7 @@ class Pipeline:
         ]
         streams = len(self._sources)
         self._ledger = Ledger(streams)
+        self._newest: list[Frame | None] = [None] * streams
         self._frames: list[Handoff[Frame]] = [Handoff(1, lossless=True) for _ in range(streams)]
         self._exchange = CropExchange(
             FaceBatcher(max_batch=settings.max_batch, max_wait_s=settings.max_wait_ms / 1000),
@@ -181,6 +183,30 @@ class Pipeline:
         for source in self._sources:
             source.stop()
 
+    def newest_frame(self, stream: int) -> Frame | None:
+        """The frame that `stream` decoded last; None before the first. Any thread; never waits.
+
+        Nothing is copied, and nothing converted until somebody looks at its picture.
+        """
+        return self._newest[stream]
+
+    def tune(self, *, half_life_s: float, low: float, high: float) -> None:
+        """Judge by another half-life and band from the next scores on. Any thread.
+
+        The header keeps saying what the run began with.
+
+        Args:
+            half_life_s: in seconds of media time, > 0.
+            low, high: rolling scores from `low` to `high` are `uncertain`; 0 <= low < high <= 1.
+        """
+        band = UncertainBand(low=low, high=high, source="set while the run lasted")
+        self._verdicts.tune(half_life_s=half_life_s, band=band)
+
+    @property
+    def crop_margin(self) -> float:
+        """Side of the crop that is scored / larger side of the face's box."""
+        return self._spec.margin(self._settings.face_model)
+
     @property
     def failures(self) -> list[SourceError]:
         """What broke the streams that broke, in order of stream."""
@@ -217,6 +243,7 @@ class Pipeline:
                     frames.set_lossless(not source.live)
                     self._exchange.set_lossless(stream, not source.live)
                 self._ledger.decoded(stream, frame.pts_s)
+                self._newest[stream] = frame
                 frames.put(frame)
                 if count == settings.max_frames:
                     return

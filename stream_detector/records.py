@@ -202,6 +202,8 @@ class FaceScore:
     """From the end of decoding to this verdict."""
     evidence: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     """(h, w) class activation map in logit units, row 0 at the top of the crop; None if not scored."""
+    pixels: Image | None = field(default=None, repr=False)
+    """(S, S, 3) uint8 RGB, the very crop that was scored, which `evidence` lies over; None if not scored."""
 
 
 class EventKind(StrEnum):

@@ -42,7 +42,8 @@ class RollingScore:
         """No evidence yet. `half_life_s` > 0."""
         if half_life_s <= 0:
             raise ValueError(f"half_life_s must be above 0, got {half_life_s}")
-        self._half_life_s = half_life_s
+        self.half_life_s = half_life_s
+        """May be changed; it holds from the next call on."""
         self._weight = 0.0
         self._weighted_p = 0.0
         self._count = 0
@@ -71,4 +72,4 @@ class RollingScore:
     def _fade(self, pts_s: float) -> float:
         if self._count == 0:
             return 1.0
-        return math.pow(2.0, -max(0.0, pts_s - self._newest_s) / self._half_life_s)
+        return math.pow(2.0, -max(0.0, pts_s - self._newest_s) / self.half_life_s)

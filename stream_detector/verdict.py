@@ -14,6 +14,7 @@ from stream_detector.records import (
     FaceCrop,
     FaceScore,
     FaceSummary,
+    Image,
     State,
     StreamEvent,
     UnscoredFace,
@@ -64,6 +65,10 @@ class Verdicts:
         self._lost: deque[tuple[int, int]] = deque()
         self.faces_seen = 0
 
+    def tune(self, *, half_life_s: float, band: UncertainBand) -> None:
+        """Judge every face by these from its next record on. Any thread."""
+        self._half_life_s, self._band = half_life_s, band
+
     def scored(
         self, crop: FaceCrop, logit: float, evidence: npt.NDArray[np.float32], now_s: float
     ) -> FaceScore:
@@ -79,12 +84,12 @@ class Verdicts:
         face.rolling.add(crop.pts_s, p_fake)
         face.scores += 1
         rolling = face.rolling.at(crop.pts_s)
-        return self._record(face, crop, p_fake, rolling, self._state(rolling), now_s, evidence)
+        return self._record(face, crop, p_fake, rolling, self._state(rolling), now_s, evidence, crop.pixels)
 
     def unscored(self, seen: UnscoredFace, now_s: float) -> FaceScore:
         """The record for a face in view that could not be scored: its evidence only gets older."""
         face = self._face(seen)
-        return self._record(face, seen, None, face.rolling.at(seen.pts_s), seen.why, now_s, None)
+        return self._record(face, seen, None, face.rolling.at(seen.pts_s), seen.why, now_s)
 
     def noticed(self, event: StreamEvent) -> None:
         """Take note of a face that was lost: nothing more will be said of it but in the summary."""
@@ -148,6 +153,7 @@ class Verdicts:
             self.faces_seen += 1
             face = _Face(RollingScore(self._half_life_s), seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
             self._faces[key] = face
+        face.rolling.half_life_s = self._half_life_s
         face.box, face.last_s = seen.box, seen.pts_s
         face.captured_at_s, face.frame_index = seen.captured_at_s, seen.frame_index
         return face
@@ -169,7 +175,8 @@ class Verdicts:
         rolling: Rolling,
         state: State,
         now_s: float,
-        evidence: npt.NDArray[np.float32] | None,
+        evidence: npt.NDArray[np.float32] | None = None,
+        pixels: Image | None = None,
     ) -> FaceScore:
         # A frozen stream has no score to show: the old number would read as a current one.
         known = rolling.count > 0 and state is not State.STALE
@@ -189,6 +196,7 @@ class Verdicts:
             state=state,
             age_ms=(now_s - seen.captured_at_s) * 1000.0,
             evidence=evidence,
+            pixels=pixels,
         )
 
 

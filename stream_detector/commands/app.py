@@ -156,6 +156,36 @@ def doctor(json: Json = False, log_level: LogLevelOption = LogLevel.warning) -> 
     raise typer.Exit(run(as_json=json or not sys.stdout.isatty()))
 
 
+@app.command()
+def gui(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...", help="As for watch; none: choose in the window.", show_default=False
+        ),
+    ] = None,
+    model: Model = None,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    score_hz: ScoreHz = _DEFAULT["score_hz"].default,
+    max_faces: MaxFaces = _DEFAULT["max_faces"].default,
+    log_level: LogLevelOption = LogLevel.warning,
+) -> None:
+    """Open the window: watch live, see every score, keep the proof. Needs the extra `gui`."""
+    log_to_stderr(log_level)
+    from stream_detector.optional import require
+
+    options = {
+        "model": model,
+        "backend": backend,
+        "precision": precision,
+        "score_hz": score_hz,
+        "max_faces": max_faces,
+    }
+    # By name: the window knows the runtime, the runtime does not know the window.
+    raise typer.Exit(require("gui.app", why="the window", extra="gui").run(sources or (), options))
+
+
 @app.callback(invoke_without_command=True)
 def version(
     show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,

@@ -1,0 +1,53 @@
+"""Starts Qt, opens the window, and ends with every thread."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from gui.qt_libraries import load_qt
+from stream_detector.settings import make_settings
+
+_NAME = "stream-detector"
+
+
+def run(sources: Sequence[str], options: Mapping[str, object]) -> int:
+    """Open the window and stay until it is closed; returns the exit code.
+
+    Args:
+        sources: what to watch at once; none offers what there is.
+        options: named values of `Settings` for every run, but for its sources.
+
+    Raises:
+        UsageError: an option makes no sense.
+        MissingDependency: Qt cannot start here.
+    """
+    make_settings(sources=("demo:",), **options)
+    load_qt()
+    from PyQt6.QtCore import QSettings, QTimer
+    from PyQt6.QtWidgets import QApplication
+
+    from gui.remembered import Remembered
+    from gui.window import Window
+
+    application = QApplication([_NAME])
+    application.setApplicationName(_NAME)
+    application.setDesktopFileName(_NAME)
+    application.setStyle("Fusion")
+    window = Window(Remembered(QSettings(_NAME, _NAME)), options=options)
+    window.show()
+    if sources:
+        window.watch(*sources)
+    # Python handles a signal only when it gets to run, and an idle Qt lets it sleep.
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    signal.signal(signal.SIGTERM, lambda *_: window.close())
+    heartbeat = QTimer()
+    heartbeat.timeout.connect(lambda: None)
+    heartbeat.start(200)
+    code = application.exec()
+    if not window.all_stopped:
+        # A thread is stuck in a source that does not answer. It goes with the process, and Python's own
+        # end would wait for it.
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -1,0 +1,243 @@
+"""The only place where Qt meets threads.
+
+thread            owns                takes from            gives to
+watch (1)         the pipeline        the pipeline          records: one Handoff
+Qt's own          board, widgets      that Handoff, by a    the screen
+                                      timer, never waiting
+
+The newest picture of a stream is looked up when it is drawn; nothing queues for the screen.
+"""
+
+import logging
+import time
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PyQt6.QtCore import QObject, Qt, QTimer, pyqtSignal
+
+from gui.board import Board
+from gui.history import StreamHistory
+from gui.incident_log import IncidentLog
+from gui.tuning import Tuning
+from stream_detector.errors import ShutdownError, StreamDetectorError
+from stream_detector.handoff import Closed, Handoff
+from stream_detector.records import Frame, Record, RunHeader
+from stream_detector.settings import Settings
+from stream_detector.sources.address import SourceAddress, SourceKind, parse_address, redact
+from stream_detector.worker import Worker
+
+if TYPE_CHECKING:
+    from stream_detector.pipeline import Pipeline
+
+_POLL_MS = 33
+"""How often the screen is drawn anew: 30 times a second."""
+_INBOX = 4096
+"""Records held while the window is busy, say with a file dialog of the system: minutes of several faces."""
+_MOST_AT_ONCE = 256
+"""Records taken per turn, so that catching up does not stop the drawing."""
+_LOOK_AROUND_S = 0.1
+"""How often the watching thread looks whether it shall stop."""
+_GRACE_S = 1.0
+"""How long a run that was stopped waits for a thread that is stuck in a source."""
+CLOSE_WITHIN_S = 4.0
+"""Closing the window waits no longer than this for its threads."""
+
+_log = logging.getLogger("stream_detector.gui")
+
+
+class Bridge(QObject):
+    """Starts and stops runs, and tells the window what to show. Belongs to Qt's thread."""
+
+    updated = pyqtSignal(object)
+    """What to show now: a `View`."""
+    begun = pyqtSignal(object)
+    """The model runs: a `RunHeader`."""
+    failed = pyqtSignal(str)
+    """Something broke: the sentence of the command line, without secrets."""
+    ended = pyqtSignal()
+    """The run is over."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.incidents = IncidentLog()
+        self.sources: tuple[str, ...] = ()
+        """What is or was being watched, as the user typed it; may hold passwords."""
+        self._board = Board(self.incidents)
+        self._run: _Run | None = None
+        self._told: set[str] = set()
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(_POLL_MS)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on."""
+        return self._timer.isActive()
+
+    @property
+    def header(self) -> RunHeader | None:
+        """What the run is made with; None until the model is loaded."""
+        return self._board.header
+
+    @property
+    def crop_margin(self) -> float:
+        """Side of the scored crop / larger side of the face's box."""
+        pipeline = self._run.pipeline if self._run else None
+        return 1.0 if pipeline is None else pipeline.crop_margin
+
+    def start(self, settings: Settings) -> None:
+        """Watch these sources, in place of what was watched.
+
+        Raises:
+            SourceError: an address makes no sense; what was watched goes on.
+        """
+        titles = {number: title_of(parse_address(text)) for number, text in enumerate(settings.sources)}
+        self.stop()
+        self.sources = settings.sources
+        self._told.clear()
+        self._board = Board(self.incidents)
+        self._board.begin(titles)
+        self._run = _Run(settings, after=self._run)
+        self._run.worker.start()
+        self._timer.start()
+        self._show()
+
+    def stop(self) -> None:
+        """Stop watching; waits for nothing."""
+        if self._run is None or not self.running:
+            return
+        self._run.stopping = True
+        self._end()
+
+    def close(self) -> bool:
+        """Stop, and wait for every thread; returns whether all of them came back in time."""
+        self.stop()
+        if self._run is None:
+            return True
+        try:
+            self._run.worker.join(CLOSE_WITHIN_S)
+        except ShutdownError as stuck:
+            _log.warning("%s", stuck)
+            return False
+        return not self._run.left_behind
+
+    def tune(self, tuning: Tuning) -> None:
+        """Judge by these from the next scores on."""
+        pipeline = self._run.pipeline if self._run else None
+        if pipeline is not None:
+            pipeline.tune(half_life_s=tuning.half_life_s, low=tuning.low, high=tuning.high)
+
+    def history(self, stream: int) -> StreamHistory | None:
+        """The scores of a stream over time."""
+        return self._board.history(stream)
+
+    def _poll(self) -> None:
+        run = self._run
+        assert run is not None
+        try:
+            self._take_all(run)
+        except Closed:
+            self._end()
+        except StreamDetectorError as error:
+            self._tell(str(error))
+            self._end()
+        except Exception as error:  # noqa: BLE001  (a mistake of our own: told, and the window stays)
+            _log.exception("the run broke")
+            self._tell(
+                f"the program made a mistake ({type(error).__name__}: {redact(str(error))}); report it"
+            )
+            self._end()
+        else:
+            self._show()
+
+    def _take_all(self, run: "_Run") -> None:
+        with suppress(TimeoutError):
+            for _ in range(_MOST_AT_ONCE):
+                item = run.inbox.take(0.0)
+                if isinstance(item, RunHeader):
+                    self._board.header = item
+                    self.begun.emit(item)
+                    continue
+                at = datetime.now().astimezone()
+                frame = self._newest(item.stream)
+                self._board.take(item, frame=frame, now_s=time.monotonic(), at=at)
+        while self._board.failed:
+            _, sentence = self._board.failed.pop(0)
+            self._tell(sentence)
+
+    def _end(self) -> None:
+        """Leave nothing on the screen that looks as if it were still watched."""
+        self._timer.stop()
+        self._board.end()
+        self._show()
+        self.ended.emit()
+
+    def _show(self) -> None:
+        now_s = time.monotonic()
+        self.updated.emit(self._board.view(self._newest, now_s=now_s, running=self.running))
+
+    def _newest(self, stream: int) -> Frame | None:
+        pipeline = self._run.pipeline if self._run else None
+        return None if pipeline is None else pipeline.newest_frame(stream)
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._told:  # a source's failure comes as an event, and ends the run as an error
+            self._told.add(sentence)
+            self.failed.emit(sentence)
+
+
+class _Run:
+    """One pipeline, and the thread that drives it."""
+
+    def __init__(self, settings: Settings, *, after: "_Run | None") -> None:
+        """`after`: the run before, which may still be about to let go of the same camera."""
+        self.inbox: Handoff[Record | RunHeader] = Handoff(_INBOX)
+        self.pipeline: Pipeline | None = None
+        self.stopping = False
+        """Written by Qt's thread, read by the watching one."""
+        self.left_behind = False
+        """Whether a thread did not stop in time."""
+        self.worker = Worker("watch", partial(self._drive, settings, after), self.inbox)
+
+    def _drive(self, settings: Settings, after: "_Run | None") -> None:
+        if after is not None:
+            with suppress(ShutdownError):
+                after.worker.join(CLOSE_WITHIN_S)
+        from stream_detector.pipeline import Pipeline
+        from stream_detector.sources.reader import quiet_ffmpeg
+
+        quiet_ffmpeg()
+        pipeline = self.pipeline = Pipeline(settings)
+        try:
+            with pipeline:
+                self.inbox.put(pipeline.header)
+                for record in pipeline.records(tick_s=_LOOK_AROUND_S):
+                    if self.stopping:
+                        pipeline.patience_s = _GRACE_S
+                        return
+                    if record is not None:
+                        self.inbox.put(record)
+        except ShutdownError:
+            # Whoever stops a run while a host does not answer should not have to wait for the host.
+            self.left_behind = True
+            if not self.stopping:
+                raise
+
+
+def title_of(address: SourceAddress) -> str:
+    """A source in few words, without secrets."""
+    match address.kind:
+        case SourceKind.DEMO:
+            return "Demo"
+        case SourceKind.FILE:
+            return Path(address.shown).name
+        case SourceKind.WEBCAM:
+            return f"Camera {address.text}"
+        case SourceKind.SCREEN:
+            return f"Screen {address.text}".strip()
+        case _:
+            return address.shown

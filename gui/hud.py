@@ -1,0 +1,61 @@
+"""The numbers along the lower edge: rates, age, drops, and what scores."""
+
+from PyQt6.QtWidgets import QLabel, QStatusBar
+
+from gui.view import StreamView, View
+
+_LATE_MS = 1000.0
+"""A verdict older than this is worth a warning word."""
+
+
+class Hud(QStatusBar):
+    """The numbers of one stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeGripEnabled(False)
+        self._parts = {name: QLabel() for name in ("capture", "scores", "age", "drops")}
+        for label in self._parts.values():
+            self.addWidget(label)
+        self._engine = QLabel()
+        self.addPermanentWidget(self._engine)
+        self.show_view(View(None, (), running=False), 0)
+
+    def text(self, part: str) -> str:
+        """What one part says: capture, scores, age, drops."""
+        return self._parts[part].text()
+
+    def show_view(self, view: View, stream: int) -> None:
+        """Show the numbers of this stream."""
+        shown = view.stream(stream)
+        self._parts["capture"].setText(_capture(shown))
+        self._parts["scores"].setText("scores –" if shown is None else f"scores {shown.score_hz:.1f}/s")
+        self._parts["age"].setText(_age(shown))
+        self._parts["drops"].setText(_drops(shown))
+        header = view.header
+        if header is None:
+            self._engine.setText("loading the model …" if view.running else "nothing is watched")
+        else:
+            self._engine.setText(f"{header.model} · {header.backend} {header.precision}")
+            self._engine.setToolTip(f"{header.program}, model {header.model_sha256[:12]}")
+
+
+def _capture(stream: StreamView | None) -> str:
+    if stream is None or stream.capture_hz is None:
+        return "capture –"
+    return f"capture {stream.capture_hz:.1f} fps"
+
+
+def _age(stream: StreamView | None) -> str:
+    scored = [face for face in stream.faces if face.scores] if stream else []
+    if not scored:
+        return "newest verdict –"
+    age_ms = min(face.age_ms for face in scored)
+    return f"newest verdict {age_ms:.0f} ms old{' (late)' if age_ms > _LATE_MS else ''}"
+
+
+def _drops(stream: StreamView | None) -> str:
+    if stream is None:
+        return "dropped –"
+    dropped = [f"{count} at {stage}" for stage, count in stream.dropped.items() if count]
+    return f"dropped: {', '.join(dropped) or 'none'}"

@@ -1,0 +1,437 @@
+"""The window: puts the widgets together, and says what each command does."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from PyQt6.QtCore import QSize, QStandardPaths, Qt, QUrl
+from PyQt6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication
+from PyQt6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QFrame,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.actions import Actions, keys_text
+from gui.bridge import Bridge
+from gui.cameras import list_cameras
+from gui.error_bar import ErrorBar
+from gui.evidence_files import write_incident, write_snapshot
+from gui.faces_panel import FacesPanel
+from gui.hud import Hud
+from gui.incidents import IncidentsPanel
+from gui.moment_dialog import MomentDialog
+from gui.overlay import Overlay
+from gui.region_picker import RegionPicker
+from gui.remembered import Remembered
+from gui.source_dialog import SourceDialog
+from gui.source_picker import SourcePicker
+from gui.theme import apply_theme, chosen_theme
+from gui.timeline import Timeline
+from gui.tuning import Tuning, TuningPanel
+from gui.video_grid import VideoGrid
+from gui.view import IDLE, View
+from stream_detector import __version__
+from stream_detector.errors import OutputError, StreamDetectorError
+from stream_detector.records import RunHeader
+from stream_detector.settings import make_settings
+
+_PANELS_EVERY = 5
+"""The panels and the timeline are drawn at every so many pictures: 6 times a second."""
+_NOTE_MS = 6000
+_COMPACT = QSize(420, 300)
+_ABOUT = (
+    "It watches video for faces that look manipulated, on this computer alone. A score is a hint for a "
+    "person who then looks closer; it is not proof, and the present model is weak.\n\n"
+    "The program is under the Apache licence 2.0. The window uses PyQt6, which is under the GPL 3."
+)
+
+
+class Window(QMainWindow):
+    """Everything the user sees. Belongs to Qt's thread."""
+
+    def __init__(
+        self,
+        remembered: Remembered,
+        *,
+        options: Mapping[str, object] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Watches nothing yet.
+
+        Args:
+            remembered: from the last start.
+            options: named values of `Settings` for every run, but for its sources.
+            folder: for snapshots; None: `stream-detector` among the user's pictures.
+        """
+        super().__init__()
+        self._remembered = remembered
+        self._options = dict(options or {})
+        self._folder = folder or _pictures() / "stream-detector"
+        self._view: View = IDLE
+        self._held: View | None = None
+        self._turn = 0
+        self.all_stopped = True
+        """Whether every thread came back when the window was closed."""
+        self.bridge = Bridge(self)
+        self.error_bar = ErrorBar()
+        self.picker = SourcePicker(welcome=True)
+        self.grid = VideoGrid()
+        self.timeline = Timeline()
+        self.faces = FacesPanel()
+        self.incidents = IncidentsPanel()
+        self.hud = Hud()
+        self.tuning = TuningPanel()
+        self.moment = MomentDialog(self)
+        self.source_dialog = SourceDialog(self)
+        self._tuning_dialog = _dialog(self, "Tuning", self.tuning)
+        self.actions_ = Actions(self, remembered.appearance, self._choose_appearance)
+        self._lay_out()
+        self._connect()
+        self.apply_appearance()
+        self._offer_sources()
+        self._show_picker(True)
+        self.picker.demo.setFocus()
+
+    def watch(self, *sources: str) -> None:
+        """Watch these, in place of what is watched."""
+        self.error_bar.hide()
+        try:
+            self.bridge.start(make_settings(sources=sources, **{"realtime": True, **self._options}))
+        except StreamDetectorError as error:
+            self._fail(str(error))
+            return
+        for source in sources:
+            self._remembered.watched(source)
+        self._offer_sources()
+        self.source_dialog.hide()
+        self._show_picker(False)
+
+    def apply_appearance(self) -> None:
+        """Take the colours that the user or the system wants."""
+        theme = chosen_theme(self._remembered.appearance)
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        apply_theme(application, theme)
+        for widget in (self.grid, self.timeline, self.faces):
+            widget.set_theme(theme)
+
+    # What the bridge tells.
+
+    def _update(self, view: View) -> None:
+        self._view = view
+        shown = self._held if self._held is not None and view.running else view
+        if shown is view and self._held is not None:
+            self.actions_["pause"].setChecked(False)
+        paused = shown is not view
+        self.grid.show_view(shown, self._overlay(paused))
+        self._turn += 1
+        if self._turn % _PANELS_EVERY and view.running:
+            return
+        self.faces.show_view(shown, paused=paused)
+        self.incidents.show_log(self.bridge.incidents)
+        self.hud.show_view(view, self.grid.selected)
+        if not paused:
+            self.timeline.show_history(self.bridge.history(self.grid.selected))
+        for name in ("stop", "pause"):
+            self.actions_[name].setEnabled(view.running)
+        self.actions_["retry"].setEnabled(bool(self.bridge.sources))
+        self.actions_["snapshot"].setEnabled(any(stream.frame is not None for stream in view.streams))
+
+    def _begin(self, header: RunHeader) -> None:
+        self.tuning.begin(header)
+        self.timeline.set_band(*header.band)
+        self.setWindowTitle(f"{', '.join(stream.title for stream in self._view.streams)} – stream-detector")
+
+    def _fail(self, sentence: str) -> None:
+        self.error_bar.say(sentence, can_retry=bool(self.bridge.sources))
+
+    # What the user asks for.
+
+    def _retry(self) -> None:
+        if self.bridge.sources:
+            self.watch(*self.bridge.sources)
+
+    def _picked(self, source: str) -> None:
+        beside = self.source_dialog.isVisible() and self.source_dialog.beside
+        self.watch(*(self.bridge.sources if beside else ()), source)
+
+    def _pick_region(self) -> None:
+        self.source_dialog.hide()
+        region = RegionPicker()
+        region.picked.connect(self._picked)
+        region.show()
+        self._region = region
+
+    def _pause(self, on: bool) -> None:
+        self._held = self._view if on else None
+        self._turn = -1
+        if self.bridge.running:
+            self._update(self._view)
+
+    def _snapshot(self) -> None:
+        shown = self._held or self._view
+        stream = shown.stream(self.grid.selected)
+        header = self.bridge.header
+        if stream is None or header is None:
+            return
+        now = datetime.now().astimezone()
+        overlay = self._overlay(self._held is not None)
+        try:
+            files = write_snapshot(self._folder, stream, header, self.tuning.tuning, overlay, now)
+        except OutputError as error:
+            self._fail(str(error))
+            return
+        self.hud.showMessage(f"Kept {files[0].name} and its numbers in {self._folder}", _NOTE_MS)
+
+    def _export(self, number: int) -> None:
+        incident, header = self.bridge.incidents.find(number), self.bridge.header
+        if incident is None or header is None:
+            return
+        try:
+            target = write_incident(self._folder, incident, header, self.tuning.tuning)
+        except OutputError as error:
+            self._fail(str(error))
+            return
+        self.hud.showMessage(f"Wrote {target}", _NOTE_MS)
+
+    def _open_folder(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
+
+    def _show_evidence(self, on: bool) -> None:
+        self._remembered.evidence = on
+        self._update(self._view)
+
+    def _tune(self, tuning: Tuning) -> None:
+        self.bridge.tune(tuning)
+        self.timeline.set_band(tuning.low, tuning.high)
+
+    def _show_moment(self, face: int, pts_s: float) -> None:
+        stream = self._view.stream(self.grid.selected)
+        history = self.bridge.history(self.grid.selected)
+        moment = history.faces[face].moment_at(pts_s) if history and face in history.faces else None
+        if moment is None or stream is None:
+            return
+        self.moment.show_moment(
+            face=face,
+            title=stream.title,
+            pts_s=moment.pts_s,
+            state=moment.state,
+            p_fake=moment.p_fake,
+            p_fake_rolling=moment.p_fake_rolling,
+            crop=moment.crop(),
+            evidence=moment.evidence,
+        )
+
+    def _show_incident(self, number: int) -> None:
+        incident = self.bridge.incidents.find(number)
+        record = incident.record if incident else None
+        if incident is None or record is None or record.pixels is None or record.evidence is None:
+            return
+        self.moment.show_moment(
+            face=record.face_id,
+            title=incident.title,
+            pts_s=record.pts_s,
+            state=record.state,
+            p_fake=record.p_fake,
+            p_fake_rolling=record.p_fake_rolling,
+            crop=record.pixels,
+            evidence=record.evidence,
+        )
+
+    def _compact(self, on: bool) -> None:
+        self.actions_.show_compact(on)
+        self._side.setVisible(not on)
+        self.timeline.setVisible(not on)
+        self.hud.setVisible(not on)
+        self.setWindowFlag(Qt.WindowType.WindowStaysOnTopHint, on)
+        if on:
+            self._remembered.keep_layout("window", self.saveGeometry())
+            self.showNormal()
+            self.resize(_COMPACT)
+        else:
+            kept = self._remembered.layout("window")
+            if kept is not None:
+                self.restoreGeometry(kept)
+        self.show()
+
+    def _leave(self) -> None:
+        if self.actions_["compact"].isChecked():
+            self.actions_["compact"].setChecked(False)
+        elif self.actions_["full"].isChecked():
+            self.actions_["full"].setChecked(False)
+        else:
+            self.grid.enlarge(None)
+
+    def _choose_appearance(self, name: str) -> None:
+        self._remembered.appearance = name
+        self.apply_appearance()
+
+    def _say_keys(self) -> None:
+        QMessageBox.information(self, "Keyboard shortcuts", keys_text())
+
+    def _say_about(self) -> None:
+        QMessageBox.about(self, "About", f"stream-detector {__version__}\n\n{_ABOUT}")
+
+    def _offer_sources(self) -> None:
+        cameras = list_cameras()
+        for picker in (self.picker, self.source_dialog.picker):
+            picker.offer(cameras, self._remembered.history)
+
+    def _forget_history(self) -> None:
+        self._remembered.forget_history()
+        self._offer_sources()
+
+    def _open_source_dialog(self) -> None:
+        self._offer_sources()
+        self.source_dialog.open_for(watching=self.bridge.running)
+
+    # Qt's own.
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Files of this computer may be dropped."""
+        mime = event.mimeData() if event is not None else None
+        if event is not None and mime is not None and any(url.isLocalFile() for url in mime.urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Watch the files that were dropped."""
+        mime = event.mimeData() if event is not None else None
+        files = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()] if mime is not None else []
+        if files:
+            self.watch(*files)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Stop every thread, and remember how the window was."""
+        if not self.actions_["compact"].isChecked():
+            self._remembered.keep_layout("window", self.saveGeometry())
+        self._remembered.keep_layout("split", self._across.saveState())
+        self._remembered.flush()
+        self.hide()
+        self.all_stopped = self.bridge.close()
+        super().closeEvent(event)
+
+    def _overlay(self, paused: bool) -> Overlay:
+        evidence = self.actions_["evidence"].isChecked()
+        return Overlay(evidence=evidence, crop_margin=self.bridge.crop_margin, paused=paused)
+
+    def _show_picker(self, on: bool) -> None:
+        self._pages.setCurrentIndex(0 if on else 1)
+        self._update(self._view)
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle("stream-detector")
+        self.setAcceptDrops(True)
+        self.addToolBar(self.actions_.bar)
+        self.setStatusBar(self.hud)
+        down = QSplitter(Qt.Orientation.Vertical)
+        down.addWidget(self.grid)
+        down.addWidget(self.timeline)
+        down.setSizes([560, 170])
+        down.setStretchFactor(0, 1)
+        self._side = QSplitter(Qt.Orientation.Vertical)
+        self._side.addWidget(_panel("Faces in view", self.faces))
+        self._side.addWidget(_panel("Incidents", self.incidents))
+        self._side.setSizes([360, 360])
+        self._across = QSplitter(Qt.Orientation.Horizontal)
+        self._across.addWidget(down)
+        self._across.addWidget(self._side)
+        self._across.setSizes([930, 350])
+        self._across.setStretchFactor(0, 1)
+        for splitter in (down, self._side, self._across):
+            splitter.setHandleWidth(1)
+            splitter.setChildrenCollapsible(False)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.picker)
+        self._pages.addWidget(self._across)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.error_bar)
+        column.addWidget(self._pages, 1)
+        self.setCentralWidget(middle)
+        self.resize(1280, 800)
+        kept = self._remembered.layout("window")
+        if kept is not None:
+            self.restoreGeometry(kept)
+        split = self._remembered.layout("split")
+        if split is not None:
+            self._across.restoreState(split)
+        self.actions_["evidence"].setChecked(self._remembered.evidence)
+
+    def _connect(self) -> None:
+        self.bridge.updated.connect(self._update)
+        self.bridge.begun.connect(self._begin)
+        self.bridge.failed.connect(self._fail)
+        self.error_bar.retried.connect(self._retry)
+        self.grid.retried.connect(self._retry)
+        self.grid.chosen.connect(lambda _stream: self._refresh())
+        self.timeline.moment_chosen.connect(self._show_moment)
+        self.incidents.shown.connect(self._show_incident)
+        self.incidents.exported.connect(self._export)
+        self.incidents.folder_opened.connect(self._open_folder)
+        self.tuning.changed.connect(self._tune)
+        for picker in (self.picker, self.source_dialog.picker):
+            picker.picked.connect(self._picked)
+            picker.region_wanted.connect(self._pick_region)
+            picker.history_forgotten.connect(self._forget_history)
+        for name, does in (
+            ("source", self._open_source_dialog),
+            ("stop", self.bridge.stop),
+            ("snapshot", self._snapshot),
+            ("tuning", self._tuning_dialog.show),
+            ("retry", self._retry),
+            ("all", self._leave),
+            ("folder", self._open_folder),
+            ("keys", self._say_keys),
+            ("about", self._say_about),
+        ):
+            self.actions_[name].triggered.connect(lambda _checked=False, does=does: does())
+        self.actions_["pause"].toggled.connect(self._pause)
+        self.actions_["evidence"].toggled.connect(self._show_evidence)
+        self.actions_["compact"].toggled.connect(self._compact)
+        self.actions_["full"].toggled.connect(lambda on: self.showFullScreen() if on else self.showNormal())
+        hints = QGuiApplication.styleHints()
+        if hints is not None:
+            hints.colorSchemeChanged.connect(lambda _scheme: self.apply_appearance())
+
+    def _refresh(self) -> None:
+        self._turn = -1
+        self._update(self._view)
+
+
+def _panel(heading: str, content: QWidget) -> QFrame:
+    frame = QFrame()
+    frame.setObjectName("panel")
+    label = QLabel(heading)
+    label.setObjectName("heading")
+    column = QVBoxLayout(frame)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    column.addWidget(label)
+    column.addWidget(content, 1)
+    frame.setMinimumWidth(280)
+    return frame
+
+
+def _dialog(parent: QWidget, title: str, content: QWidget) -> QDialog:
+    dialog = QDialog(parent)
+    dialog.setWindowTitle(title)
+    column = QVBoxLayout(dialog)
+    column.addWidget(content)
+    return dialog
+
+
+def _pictures() -> Path:
+    return Path(
+        QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or Path.home()
+    )
