@@ -66,6 +66,7 @@ class Actions:
         self.bar.addWidget(spacer)
         more = QToolButton()
         more.setText("More")
+        more.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(more)
         for command in MENU_COMMANDS[:3]:

@@ -3,20 +3,30 @@
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gui.qt_libraries import load_qt
 from stream_detector.settings import make_settings
 
+if TYPE_CHECKING:
+    from gui.window import Window
+
 _NAME = "stream-detector"
 
 
-def run(sources: Sequence[str], options: Mapping[str, object]) -> int:
+def run(
+    sources: Sequence[str],
+    options: Mapping[str, object],
+    *,
+    opened: "Callable[[Window], None] | None" = None,
+) -> int:
     """Open the window and stay until it is closed; returns the exit code.
 
     Args:
         sources: what to watch at once; none offers what there is.
         options: named values of `Settings` for every run, but for its sources.
+        opened: called once the window is shown.
 
     Raises:
         UsageError: an option makes no sense.
@@ -38,6 +48,8 @@ def run(sources: Sequence[str], options: Mapping[str, object]) -> int:
     window.show()
     if sources:
         window.watch(*sources)
+    if opened is not None:
+        opened(window)
     # Python handles a signal only when it gets to run, and an idle Qt lets it sleep.
     signal.signal(signal.SIGINT, lambda *_: window.close())
     signal.signal(signal.SIGTERM, lambda *_: window.close())

@@ -99,6 +99,9 @@ class FaceRow(QWidget):
 
     def show_face(self, face: FaceView, title: str, *, paused: bool) -> None:
         """Draw this face from now on."""
+        new = (face.record, title, paused)
+        if self._face is not None and new == (self._face.record, self._title, self._paused):
+            return
         self._face, self._title, self._paused = face, title, paused
         self.setAccessibleName(self.words())
         self.setToolTip("Left: the newest crop that was scored. Right: the one that spoke most for a fake.")

@@ -11,7 +11,7 @@ from stream_detector.optional import load_media_libraries, require
 
 DEBIAN_PACKAGES = (
     "libegl1 libgl1 libdbus-1-3 libfontconfig1 libglib2.0-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
-    "libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 "
+    "libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1 "
     "libxkbcommon-x11-0 fonts-dejavu-core"
 )
 """What Qt's wheel needs of a bare Debian or Ubuntu to open a window."""
@@ -54,19 +54,25 @@ def _check_screen() -> None:
             "the window needs a screen, but neither DISPLAY nor WAYLAND_DISPLAY is set; start it on a "
             "desktop, or use stream-detector watch"
         )
-    if not os.environ.get("DISPLAY"):
-        return
-    spec = find_spec("PyQt6")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    plugin = Path(next(iter(spec.submodule_search_locations)), "Qt6", "plugins", "platforms", "libqxcb.so")
-    if not plugin.is_file():  # a PyQt6 of the distribution brings its own dependencies
-        return
-    try:
-        ctypes.CDLL(str(plugin))
-    except OSError as error:
-        missing = str(error).partition(":")[0]
+    missing = missing_library() if os.environ.get("DISPLAY") else None
+    if missing is not None:
         raise MissingDependency(
             f"{_WHY} needs Qt, which needs the system library {missing}; on Debian and Ubuntu install all "
             f"that Qt needs with: apt-get install {DEBIAN_PACKAGES}"
-        ) from error
+        )
+
+
+def missing_library() -> str | None:
+    """The first library that Qt lacks to open a window under X; None if it lacks none."""
+    spec = find_spec("PyQt6")
+    folders = spec.submodule_search_locations if spec is not None else None
+    if not folders:
+        return "PyQt6"
+    plugin = Path(folders[0], "Qt6", "plugins", "platforms", "libqxcb.so")
+    if not plugin.is_file():  # a PyQt6 of the distribution brings its own dependencies
+        return None
+    try:
+        ctypes.CDLL(str(plugin))
+    except OSError as error:
+        return str(error).partition(":")[0]
+    return None

@@ -69,6 +69,7 @@ QComboBox:focus, QDoubleSpinBox:focus, QLineEdit:focus {{ border-color: {accent}
 QComboBox:disabled {{ color: {control}; }}
 QComboBox QLineEdit {{ border: none; padding: 0; }}
 QComboBox QAbstractItemView {{ background: {surface}; color: {text}; }}
+QComboBox::drop-down {{ border: none; width: 24px; }}
 QLabel#title {{ font-size: 22px; font-weight: bold; }}
 QLabel#large {{ font-size: 15px; font-weight: bold; }}
 QLabel#muted {{ color: {muted}; }}

@@ -134,7 +134,7 @@ class VideoView(QWidget):
         painter.setFont(font)
         caption = f"{view.title}  ·  {view.status}"
         if self._overlay.paused:
-            caption = f"{view.title}  ·  PAUSED at {clock(view.media_s)}, watching goes on"
+            caption = f"{view.title}  ·  PAUSED at {clock(view.media_s)}, not what is now"
         _draw_strip(painter, caption, room, top=False)
         if self._overlay.evidence and view.status.current:
             _draw_strip(painter, EVIDENCE_CAPTION, room, top=True)

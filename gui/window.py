@@ -5,7 +5,14 @@ from datetime import datetime
 from pathlib import Path
 
 from PyQt6.QtCore import QSize, QStandardPaths, Qt, QUrl
-from PyQt6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication
+from PyQt6.QtGui import (
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QShowEvent,
+)
 from PyQt6.QtWidgets import (
     QApplication,
     QDialog,
@@ -98,11 +105,11 @@ class Window(QMainWindow):
         self.apply_appearance()
         self._offer_sources()
         self._show_picker(True)
-        self.picker.demo.setFocus()
 
     def watch(self, *sources: str) -> None:
         """Watch these, in place of what is watched."""
         self.error_bar.hide()
+        self.actions_["pause"].setChecked(False)
         try:
             self.bridge.start(make_settings(sources=sources, **{"realtime": True, **self._options}))
         except StreamDetectorError as error:
@@ -127,21 +134,19 @@ class Window(QMainWindow):
 
     def _update(self, view: View) -> None:
         self._view = view
-        shown = self._held if self._held is not None and view.running else view
-        if shown is view and self._held is not None:
-            self.actions_["pause"].setChecked(False)
+        shown = view if self._held is None else self._held
         paused = shown is not view
         self.grid.show_view(shown, self._overlay(paused))
+        self.faces.show_view(shown, paused=paused)
         self._turn += 1
         if self._turn % _PANELS_EVERY and view.running:
             return
-        self.faces.show_view(shown, paused=paused)
         self.incidents.show_log(self.bridge.incidents)
         self.hud.show_view(view, self.grid.selected)
         if not paused:
             self.timeline.show_history(self.bridge.history(self.grid.selected))
-        for name in ("stop", "pause"):
-            self.actions_[name].setEnabled(view.running)
+        self.actions_["stop"].setEnabled(view.running)
+        self.actions_["pause"].setEnabled(view.running or paused)
         self.actions_["retry"].setEnabled(bool(self.bridge.sources))
         self.actions_["snapshot"].setEnabled(any(stream.frame is not None for stream in view.streams))
 
@@ -172,9 +177,7 @@ class Window(QMainWindow):
 
     def _pause(self, on: bool) -> None:
         self._held = self._view if on else None
-        self._turn = -1
-        if self.bridge.running:
-            self._update(self._view)
+        self._refresh()
 
     def _snapshot(self) -> None:
         shown = self._held or self._view
@@ -295,6 +298,12 @@ class Window(QMainWindow):
         self.source_dialog.open_for(watching=self.bridge.running)
 
     # Qt's own.
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """The first key that a newcomer presses starts the demo."""
+        super().showEvent(event)
+        if self._pages.currentWidget() is self.picker:
+            self.picker.demo.setFocus()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Files of this computer may be dropped."""
