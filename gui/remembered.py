@@ -1,5 +1,7 @@
 """What the window remembers from one start to the next; never a password."""
 
+import json
+
 from PyQt6.QtCore import QByteArray, QSettings
 
 from stream_detector.errors import SourceError
@@ -20,9 +22,11 @@ class Remembered:
     @property
     def history(self) -> list[str]:
         """Sources watched before, the newest first, without their secrets."""
-        value = self._settings.value("history", [])
-        texts = value if isinstance(value, list) else [value]
-        return [text for text in texts if isinstance(text, str) and text]
+        try:
+            texts = json.loads(str(self._settings.value("history", "[]")))
+        except ValueError:
+            return []
+        return [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
 
     def watched(self, source: str) -> None:
         """Remember a source in the form that is safe to show."""
@@ -33,7 +37,8 @@ class Remembered:
         if address.kind is SourceKind.DEMO:
             return
         others = [text for text in self.history if text != address.shown]
-        self._settings.setValue("history", [address.shown, *others][:_HISTORY])
+        # As one text: Qt would write a list as an opaque blob, in which nobody could look for a password.
+        self._settings.setValue("history", json.dumps([address.shown, *others][:_HISTORY]))
 
     def forget_history(self) -> None:
         """Remember no source."""

@@ -4,7 +4,6 @@ Run as a program of its own: `python -m tests.driven_window REPORT.json [SOURCE.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def _report(window: object, path: Path) -> None:
     }
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def main() -> int:
