@@ -14,6 +14,7 @@ from PyQt6.QtWidgets import (
 )
 
 from gui.cameras import Camera
+from gui.choice import Choice
 from gui.remembered import HIDDEN
 from stream_detector.errors import SourceError
 from stream_detector.sources.address import parse_address
@@ -37,7 +38,7 @@ class SourcePicker(QFrame):
         self.demo = QPushButton("Watch the demo")
         self.demo.setObjectName("primary")
         self.demo.clicked.connect(lambda: self.picked.emit("demo:"))
-        self.camera = QComboBox()
+        self.camera = Choice()
         self.watch_camera = QPushButton("Watch")
         self.watch_camera.clicked.connect(lambda: self.picked.emit(str(self.camera.currentData())))
         screen = QPushButton("Whole screen")
@@ -46,7 +47,7 @@ class SourcePicker(QFrame):
         region.clicked.connect(self.region_wanted)
         file = QPushButton("Open a file …")
         file.clicked.connect(self._choose_file)
-        self.address = QComboBox()
+        self.address = Choice()
         self.address.setEditable(True)
         self.address.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.address.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

@@ -135,7 +135,7 @@ class Window(QMainWindow):
     def _update(self, view: View) -> None:
         self._view = view
         shown = view if self._held is None else self._held
-        paused = shown is not view
+        paused = self._held is not None
         self.grid.show_view(shown, self._overlay(paused))
         self.faces.show_view(shown, paused=paused)
         self._turn += 1

@@ -37,8 +37,7 @@ def _report(window: object, path: Path) -> None:
         "places": {
             "timeline": place(window.timeline),
             "address": place(window.source_dialog.picker.address),
-            "incidents": place(window.incidents.list),
-            "first_incident": place(window.incidents.list, top=True)[1],
+            "first_incident": place(window.incidents.list, top=True),
         },
         "streams": [
             {

@@ -30,6 +30,7 @@ load_media_libraries()
 forget_other_qt()
 
 CROP_PX = 96
+BOX = Box(100, 80, 200, 180)
 HEADER = RunHeader(
     program="stream-detector 0",
     model="test",
@@ -51,7 +52,7 @@ def score(
     pts_s: float = 1.0,
     rolling: float | None = 0.1,
     p_fake: float | None = 0.1,
-    box: Box = Box(100, 80, 200, 180),
+    box: Box = BOX,
     stream: int = 0,
     pixels: Image | None = None,
 ) -> FaceScore:

@@ -15,6 +15,7 @@ from tests.conftest import REPOSITORY
 from tests.displays import Display, display
 from tests.media import write_clip
 
+Said = dict[str, Any]
 SHOTS = os.environ.get("SCREENSHOTS")
 """A folder to keep the pictures in, such as docs/screenshots; else they go with the test."""
 _ = gui_parts  # skips where Qt is not installed
@@ -46,9 +47,7 @@ class Driven:
             text=True,
         )
 
-    def until(
-        self, what: str, true: Callable[[dict[str, Any]], object], within_s: float = 60
-    ) -> dict[str, Any]:
+    def until(self, what: str, true: Callable[[Said], object], within_s: float = 60) -> Said:
         """Wait until the window says so."""
         deadline_s = time.monotonic() + within_s
         said: dict[str, Any] = {}
@@ -126,8 +125,7 @@ def test_a_newcomer_watches_the_demo_sees_the_incident_keeps_it_and_leaves(tmp_p
             # After the end nothing is said of faces any more, but what happened can be looked at.
             said = driven.until("the end", lambda s: s["streams"][0]["status"] == "ended" and not s["paused"])
             assert (said["streams"][0]["faces"], said["running"]) == ({}, False)
-            x, y = said["places"]["incidents"]
-            driven.click_at([x, said["places"]["first_incident"]])
+            driven.click_at(said["places"]["first_incident"])
             driven.until("the moment", lambda s: "LIKELY FAKE" in s["moment"])
             driven.photograph("moment")
             driven.click("Close")
