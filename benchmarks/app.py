@@ -46,6 +46,31 @@ def pipeline(
 
 
 @app.command()
+def gui(
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 20.0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often verdicts are timed each way.")] = 3,
+    soak: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Only watch its memory for so long.", show_default=False),
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """What the window costs: painting, later verdicts, and with --soak its memory over time."""
+    from benchmarks.gui import gui_table, measure_gui
+    from benchmarks.harness import write_result
+    from benchmarks.soak import soak_gui, soak_table
+
+    if soak is None:
+        result = measure_gui(seconds=seconds, rounds=rounds)
+        sys.stdout.write(gui_table(result) + "\n")
+    else:
+        result = soak_gui(minutes=soak)
+        sys.stdout.write(soak_table(result) + "\n")
+    if json is not None:
+        write_result(json, "gui", result, _command())
+
+
+@app.command()
 def clip(
     out: Annotated[Path, typer.Argument(metavar="OUT.mp4")],
     seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 30.0,

@@ -1,26 +1,54 @@
 """Clips to measure with, made from what the program ships."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 
+from stream_detector.records import Image
 from stream_detector.sources.demo import DemoSource
 
 
 def encode_demo(path: Path, *, seconds: float, rate_hz: int) -> None:
     """Encode the demo as H.264 in MP4: 1280x720, `rate_hz` frames/s, CRF 23, a key frame every 2 s."""
+    _encode(path, _demo(seconds, rate_hz), rate_hz)
+
+
+def encode_mosaic(
+    path: Path, *, columns: int, width_px: int, height_px: int, seconds: float, rate_hz: int
+) -> None:
+    """Encode the demo `columns` x `columns` times side by side, else as `encode_demo`: as many faces."""
+    size = (width_px // columns, height_px // columns)
+
+    def tiled() -> Iterator[Image]:
+        for image in _demo(seconds, rate_hz):
+            tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            yield np.asarray(np.tile(tile, (columns, columns, 1)), np.uint8)
+
+    _encode(path, tiled(), rate_hz)
+
+
+def _demo(seconds: float, rate_hz: int) -> Iterator[Image]:
     source = DemoSource(duration_s=seconds, rate=Fraction(rate_hz))
-    with av.open(str(path), "w") as container, closing(source.frames()) as frames:
+    with closing(source.frames()) as frames:
+        for frame in frames:
+            yield frame.picture.rgb()
+
+
+def _encode(path: Path, images: Iterator[Image], rate_hz: int) -> None:
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate_hz)
         stream.pix_fmt = "yuv420p"
         stream.options = {"preset": "veryfast", "crf": "23", "g": str(2 * rate_hz)}
-        for frame in frames:
-            if frame.index == 0:
-                stream.width, stream.height = frame.picture.width_px, frame.picture.height_px
-            picture = av.VideoFrame.from_ndarray(frame.picture.rgb(), format="rgb24")
-            picture.pts = frame.index
+        for index, image in enumerate(images):
+            if index == 0:
+                stream.height, stream.width = image.shape[:2]
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+            picture.pts = index
             picture.time_base = Fraction(1, rate_hz)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

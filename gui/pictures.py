@@ -18,10 +18,12 @@ _FOR_FAKE, _FOR_REAL = (255, 122, 0), (30, 110, 255)
 
 
 def to_qimage(image: Image) -> QImage:
-    """A picture of its own: it does not share memory with `image`, (height, width, 3) uint8 RGB."""
-    height, width = image.shape[:2]
-    pixels = np.ascontiguousarray(image)
-    return _copied(pixels, width, height, QImage.Format.Format_RGB888)
+    """A picture of its own: it does not share memory with `image`, (height, width, 3) uint8 RGB.
+
+    In the format of the screen, so that drawing it is no more than a copy.
+    """
+    bgra = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGRA), np.uint8)
+    return _copied(bgra, QImage.Format.Format_RGB32)
 
 
 def to_array(image: QImage) -> Image:
@@ -66,25 +68,28 @@ def evidence_image(evidence: npt.NDArray[np.float32], side_px: int) -> QImage:
     """
     smooth = cv2.resize(evidence, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
     strength = np.abs(smooth) / (np.abs(smooth) + _HALF_EVIDENCE)
-    alpha = (255 * _MOST_OPAQUE * strength).astype(np.uint8)
-    colour = np.where((smooth > 0)[:, :, None], np.array(_FOR_FAKE, np.uint8), np.array(_FOR_REAL, np.uint8))
-    veil = np.ascontiguousarray(np.dstack([colour, alpha]), dtype=np.uint8)
-    return _copied(veil, side_px, side_px, QImage.Format.Format_RGBA8888)
+    alpha = _MOST_OPAQUE * strength[:, :, None]
+    bgr = np.where((smooth > 0)[:, :, None], np.array(_FOR_FAKE[::-1]), np.array(_FOR_REAL[::-1]))
+    # Premultiplied, as Qt blends fastest.
+    veil = np.dstack([bgr * alpha, 255 * alpha]).astype(np.uint8)
+    return _copied(np.ascontiguousarray(veil), QImage.Format.Format_ARGB32_Premultiplied)
 
 
 def with_evidence(image: Image, evidence: npt.NDArray[np.float32]) -> Image:
     """A square crop with its evidence map over it, a fresh array."""
     veil = evidence_image(evidence, image.shape[0])
-    rgba = _bytes_of(veil).reshape(*image.shape[:2], 4)
-    share = rgba[:, :, 3:].astype(np.float32) / 255
-    mixed: Image = (image * (1 - share) + rgba[:, :, :3] * share + 0.5).astype(np.uint8)
+    bgra = _bytes_of(veil).reshape(*image.shape[:2], 4)
+    share = bgra[:, :, 3:].astype(np.float32) / 255
+    mixed: Image = (image * (1 - share) + bgra[:, :, 2::-1] + 0.5).clip(0, 255).astype(np.uint8)
     return mixed
 
 
-def _copied(pixels: npt.NDArray[np.uint8], width: int, height: int, kind: QImage.Format) -> QImage:
-    bytes_per_line = pixels.strides[0]  # Qt otherwise takes rows for padded to 4 bytes
+def _copied(pixels: npt.NDArray[np.uint8], kind: QImage.Format) -> QImage:
+    """(height, width, 4) uint8 as a QImage that owns its pixels."""
+    height, width = pixels.shape[:2]
+    bytes_per_line = pixels.strides[0]  # Qt otherwise takes rows for padded
     data = cast(bytes, pixels.data)  # PyQt takes any buffer; its stubs know only bytes
-    return QImage(data, width, height, bytes_per_line, kind).copy()  # QImage does not own the array
+    return QImage(data, width, height, bytes_per_line, kind).copy()  # a QImage does not own the array
 
 
 def _bytes_of(image: QImage) -> npt.NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """One stream as the user sees it: picture, faces, and how the stream fares in words."""
 
 from PyQt6.QtCore import QRectF, QSize, QSizeF, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QMouseEvent, QPainter, QPaintEvent
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QMouseEvent, QPainter, QPaintEvent, QRegion
 from PyQt6.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from gui.overlay import Overlay
@@ -74,11 +74,13 @@ class VideoView(QWidget):
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Draws what was prepared; decodes, converts and waits for nothing."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(self._theme.stage))
         view = self._view
+        room = self._room() if self._picture is not None else QRectF()
+        painter.setClipRegion(QRegion(self.rect()).subtracted(QRegion(room.toRect())))
+        painter.fillRect(self.rect(), QColor(self._theme.stage))
+        painter.setClipping(False)
         if view is None:
             return
-        room = self._room()
         if self._picture is not None:
             painter.drawImage(room, self._picture)
             assert view.frame is not None
