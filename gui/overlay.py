@@ -1,14 +1,14 @@
 """Draws faces over a picture: box, sign, word, number, score and evidence map."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from gui.marks import draw_shape
 from gui.palette import CHIPS, LOOKS, Line, Look, Tone
-from gui.pictures import crop_square, evidence_image
+from gui.pictures import Veils, crop_square
 from gui.view import FaceView
 
 _PENS = {
@@ -20,7 +20,6 @@ _PENS = {
 _HALO = QColor(0, 0, 0, 150)
 _LIGHT_HALO = QColor(255, 255, 255, 190)
 _PAD = 6.0
-_EVIDENCE_PX = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,8 @@ class Overlay:
     paused: bool
     """The picture does not show what is now: no state keeps its colour."""
     font_px: int = 13
+    veils: Veils = field(default_factory=Veils, compare=False, repr=False)
+    """Shared by one overlay after the other, so that no map is made twice."""
 
     def draw(self, painter: QPainter, faces: Iterable[FaceView], picture: QRectF, scale: float) -> None:
         """Draw every face.
@@ -64,11 +65,10 @@ class Overlay:
         if evidence is None:
             return
         square = crop_square(face.record.box, self.crop_margin)
-        target = QRectF(
-            square.left() * scale, square.top() * scale, square.width() * scale, square.height() * scale
-        )
+        side = max(1, round(square.width() * scale))
+        target = QRectF(round(square.left() * scale), round(square.top() * scale), side, side)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(target, evidence_image(evidence, _EVIDENCE_PX))
+        painter.drawImage(target, self.veils.of(evidence, side))
 
     def _draw_chip(
         self,

@@ -5,7 +5,7 @@ from typing import cast
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PyQt6.QtCore import QRectF, QSizeF
+from PyQt6.QtCore import QRectF, QSizeF, Qt
 from PyQt6.QtGui import QImage
 
 from stream_detector.records import Box, Image
@@ -14,6 +14,8 @@ _HALF_EVIDENCE = 15.0
 """Logits at which the evidence map is half as strong as it can get. One scale for every face: a map
 stretched to its own maximum would show something everywhere."""
 _MOST_OPAQUE = 0.8
+_VEIL_PX = 96
+"""Seven by seven numbers need no more pixels; the rest is scaling."""
 _FOR_FAKE, _FOR_REAL = (255, 122, 0), (30, 110, 255)
 
 
@@ -73,6 +75,28 @@ def evidence_image(evidence: npt.NDArray[np.float32], side_px: int) -> QImage:
     # Premultiplied, as Qt blends fastest.
     veil = np.dstack([bgr * alpha, 255 * alpha]).astype(np.uint8)
     return _copied(np.ascontiguousarray(veil), QImage.Format.Format_ARGB32_Premultiplied)
+
+
+class Veils:
+    """Evidence maps as pictures, each made once: it is drawn many times before the next score."""
+
+    _KEPT = 64
+
+    def __init__(self) -> None:
+        self._veils: dict[tuple[int, int], tuple[npt.NDArray[np.float32], QImage]] = {}
+
+    def of(self, evidence: npt.NDArray[np.float32], side_px: int) -> QImage:
+        """`evidence_image` of this very array, at this size."""
+        key = (id(evidence), side_px)
+        kept = self._veils.get(key)
+        if kept is None:
+            small = evidence_image(evidence, min(side_px, _VEIL_PX))
+            smooth = Qt.TransformationMode.SmoothTransformation
+            veil = small.scaled(side_px, side_px, transformMode=smooth)
+            kept = self._veils[key] = (evidence, veil)
+            if len(self._veils) > self._KEPT:
+                del self._veils[next(iter(self._veils))]
+        return kept[1]
 
 
 def with_evidence(image: Image, evidence: npt.NDArray[np.float32]) -> Image:

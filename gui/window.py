@@ -36,6 +36,7 @@ from gui.hud import Hud
 from gui.incidents import IncidentsPanel
 from gui.moment_dialog import MomentDialog
 from gui.overlay import Overlay
+from gui.pictures import Veils
 from gui.region_picker import RegionPicker
 from gui.remembered import Remembered
 from gui.source_dialog import SourceDialog
@@ -84,6 +85,7 @@ class Window(QMainWindow):
         self._folder = folder or _pictures() / "stream-detector"
         self._view: View = IDLE
         self._held: View | None = None
+        self._veils = Veils()
         self._turn = 0
         self.all_stopped = True
         """Whether every thread came back when the window was closed."""
@@ -330,7 +332,8 @@ class Window(QMainWindow):
 
     def _overlay(self, paused: bool) -> Overlay:
         evidence = self.actions_["evidence"].isChecked()
-        return Overlay(evidence=evidence, crop_margin=self.bridge.crop_margin, paused=paused)
+        margin = self.bridge.crop_margin
+        return Overlay(evidence=evidence, crop_margin=margin, paused=paused, veils=self._veils)
 
     def _show_picker(self, on: bool) -> None:
         self._pages.setCurrentIndex(0 if on else 1)

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from PyQt6.QtCore import QRectF, QSizeF
 
-from gui.pictures import crop_square, evidence_image, letterboxed, scaled, to_array, to_qimage, with_evidence
+from gui.pictures import (
+    Veils,
+    crop_square,
+    evidence_image,
+    letterboxed,
+    scaled,
+    to_array,
+    to_qimage,
+    with_evidence,
+)
 from stream_detector.crops import cut_face
 from stream_detector.records import Box
 from tests import gui_parts
@@ -64,6 +73,16 @@ def test_weak_evidence_stays_faint_because_every_map_has_the_same_scale() -> Non
     weak = evidence_image(np.full((7, 7), 1.0, np.float32), 14).pixelColor(7, 7).alpha()
     strong = evidence_image(np.full((7, 7), 30.0, np.float32), 14).pixelColor(7, 7).alpha()
     assert weak < 20 < 100 < strong
+
+
+def test_an_evidence_map_is_made_once_for_each_score() -> None:
+    veils = Veils()
+    maps = [np.full((7, 7), value, np.float32) for value in range(200)]
+    first = veils.of(maps[0], 16)
+    assert veils.of(maps[0], 16) is first
+    pictures = [veils.of(evidence, 16).pixelColor(8, 8).alpha() for evidence in maps]
+    assert pictures == sorted(pictures)
+    assert len(veils._veils) <= 64
 
 
 def test_a_crop_with_its_evidence_map_is_a_fresh_picture_of_the_same_size() -> None:
