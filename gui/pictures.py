@@ -5,7 +5,7 @@ from typing import cast
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PyQt6.QtCore import QRectF, QSizeF, Qt
+from PyQt6.QtCore import QRectF, QSizeF
 from PyQt6.QtGui import QImage
 
 from stream_detector.records import Box, Image
@@ -68,13 +68,14 @@ def evidence_image(evidence: npt.NDArray[np.float32], side_px: int) -> QImage:
         evidence: (h, w) in logit units.
         side_px: side of the result.
     """
-    smooth = cv2.resize(evidence, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(evidence, (_VEIL_PX, _VEIL_PX), interpolation=cv2.INTER_CUBIC)
     strength = np.abs(smooth) / (np.abs(smooth) + _HALF_EVIDENCE)
     alpha = _MOST_OPAQUE * strength[:, :, None]
     bgr = np.where((smooth > 0)[:, :, None], np.array(_FOR_FAKE[::-1]), np.array(_FOR_REAL[::-1]))
     # Premultiplied, as Qt blends fastest.
-    veil = np.dstack([bgr * alpha, 255 * alpha]).astype(np.uint8)
-    return _copied(np.ascontiguousarray(veil), QImage.Format.Format_ARGB32_Premultiplied)
+    small = np.dstack([bgr * alpha, 255 * alpha]).astype(np.uint8)
+    veil = cv2.resize(small, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+    return _copied(np.asarray(veil, np.uint8), QImage.Format.Format_ARGB32_Premultiplied)
 
 
 class Veils:
@@ -90,10 +91,7 @@ class Veils:
         key = (id(evidence), side_px)
         kept = self._veils.get(key)
         if kept is None:
-            small = evidence_image(evidence, min(side_px, _VEIL_PX))
-            smooth = Qt.TransformationMode.SmoothTransformation
-            veil = small.scaled(side_px, side_px, transformMode=smooth)
-            kept = self._veils[key] = (evidence, veil)
+            kept = self._veils[key] = (evidence, evidence_image(evidence, side_px))
             if len(self._veils) > self._KEPT:
                 del self._veils[next(iter(self._veils))]
         return kept[1]
