@@ -88,7 +88,14 @@ QFrame#panel QPushButton {{ background: {raised}; }}
 QFrame#error {{ background: {error_fill}; }}
 QFrame#error QLabel {{ color: {error_text}; }}
 QListWidget {{ background: {surface}; color: {text}; border: none; outline: none; }}
-QListWidget::item {{ padding: 6px 8px; border-bottom: 1px solid {border}; }}
+QListWidget::item {{
+  padding: 6px 8px; border-bottom: 1px solid {border}; border-left: 3px solid transparent;
+}}
+QScrollBar:vertical {{ background: {surface}; width: 10px; margin: 0; }}
+QScrollBar::handle:vertical {{ background: {control}; border-radius: 4px; min-height: 32px; margin: 1px; }}
+QScrollBar::add-line, QScrollBar::sub-line, QScrollBar::add-page, QScrollBar::sub-page {{
+  background: none; height: 0;
+}}
 QListWidget::item:selected {{ background: {raised}; color: {text}; border-left: 3px solid {accent}; }}
 QScrollArea {{ border: none; background: {surface}; }}
 QSplitter::handle {{ background: {border}; }}

@@ -16,6 +16,8 @@ _LEAST_S = 15.0
 _FACES_SHOWN = 12
 _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 _NEAR_PX = 40.0
+_LABEL_GAP = 0.09
+"""The numbers at the ends of the lines stand at least so far apart, in units of the score."""
 EMPTY = "No scores yet: each face gets a line here once it has been scored"
 
 
@@ -105,6 +107,7 @@ class Timeline(QWidget):
             for gone in self._curves.pop(face):
                 self._plot.removeItem(gone)
         marks: list[tuple[float, float]] = []
+        ends: list[tuple[float, float, pg.TextItem]] = []
         for face in shown:
             times, scores = faces[face].line()
             curve, label = self._curve(face)
@@ -112,8 +115,12 @@ class Timeline(QWidget):
             known = np.flatnonzero(np.isfinite(scores))
             label.setVisible(known.size > 0)
             if known.size:
-                label.setPos(times[known[-1]], scores[known[-1]])
+                ends.append((float(scores[known[-1]]), float(times[known[-1]]), label))
             marks += [(t, 1.07) for t in faces[face].turned_fake_s if t >= begin_s]
+        lowest = -1.0
+        for score, at_s, label in sorted(ends, key=lambda end: end[0]):
+            lowest = max(score, lowest + _LABEL_GAP)
+            label.setPos(at_s, lowest)
         self._marks.setData([x for x, _ in marks], [y for _, y in marks])
         span_s = max(_LEAST_S, end_s - begin_s)
         self._plot.getPlotItem().setXRange(begin_s, begin_s + 1.04 * span_s, padding=0)
@@ -138,7 +145,8 @@ class Timeline(QWidget):
         series = self._theme.series
         colour = series[(face - 1) % len(series)]
         dash = _DASHES[(face - 1) // len(series) % len(_DASHES)]
-        curve.setPen(pg.mkPen(colour, width=2, style=dash))
+        # pyqtgraph counts the screen's own pixels.
+        curve.setPen(pg.mkPen(colour, width=2 * self.devicePixelRatioF(), style=dash))
         label.setColor(colour)
 
     def _hovered(self, at: QPointF) -> None:

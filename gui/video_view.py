@@ -11,6 +11,8 @@ from gui.view import Status, StreamView
 from stream_detector.errors import SourceError
 
 _CAPTION_PX = 13
+_FOOT_PX = 48
+"""Room for the caption along the lower edge."""
 EVIDENCE_CAPTION = (
     "Where the model looks: orange speaks for a fake, blue against it. A hint for your own eyes, not proof."
 )
@@ -49,9 +51,9 @@ class VideoView(QWidget):
         self._retry.clicked.connect(lambda: self.retried.emit(self.stream))
         self._retry.hide()
         layout = QVBoxLayout(self)
-        layout.addStretch(3)
-        layout.addWidget(self._retry, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.setContentsMargins(0, 0, 0, _FOOT_PX)
         layout.addStretch(1)
+        layout.addWidget(self._retry, 0, Qt.AlignmentFlag.AlignHCenter)
 
     def sizeHint(self) -> QSize:
         """Small: the layout gives it what there is."""
@@ -92,6 +94,7 @@ class VideoView(QWidget):
         self._draw_words(painter, view, QRectF(self.rect()))
         if self._selected:
             painter.setPen(QColor(self._theme.accent))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
@@ -151,15 +154,19 @@ class VideoView(QWidget):
         on_picture = self._picture is not None
         painter.setPen(QColor(STRIP[1] if on_picture else self._theme.text))
         painter.setFont(large)
+        small = QFont(self.font())
+        small.setPixelSize(14)
         wide = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
-        text_room = room.adjusted(24, room.height() * 0.36, -24, -30)
-        taken = painter.boundingRect(text_room, wide, title)
-        painter.drawText(text_room, wide, title)
-        if detail:
-            small = QFont(self.font())
-            small.setPixelSize(14)
-            painter.setFont(small)
-            painter.drawText(text_room.adjusted(0, taken.height() + 6, 0, 0), wide, detail)
+        foot = _FOOT_PX + (self._retry.height() + 12 if self._retry.isVisible() else 0)
+        inside = room.adjusted(24, 12, -24, -foot)
+        title_room = painter.boundingRect(inside, wide, title)
+        painter.setFont(small)
+        detail_height = painter.boundingRect(inside, wide, detail).height() + 6 if detail else 0
+        top = inside.top() + max(0.0, (inside.height() - title_room.height() - detail_height) / 2)
+        painter.setFont(large)
+        painter.drawText(inside.adjusted(0, top - inside.top(), 0, 0), wide, title)
+        painter.setFont(small)
+        painter.drawText(inside.adjusted(0, top - inside.top() + title_room.height() + 6, 0, 0), wide, detail)
 
 
 def clock(seconds: float) -> str:
