@@ -16,6 +16,8 @@ _LEAST_S = 15.0
 _FACES_SHOWN = 12
 _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 _NEAR_PX = 40.0
+_TOP = 1.14
+"""Above the highest score, for the marks."""
 _LABEL_GAP = 0.09
 """The numbers at the ends of the lines stand at least so far apart, in units of the score."""
 EMPTY = "No scores yet: each face gets a line here once it has been scored"
@@ -38,7 +40,7 @@ class Timeline(QWidget):
         item.setMenuEnabled(False)
         item.hideButtons()
         item.setMouseEnabled(False, False)
-        item.setYRange(-0.06, 1.14, padding=0)
+        item.setYRange(-0.06, _TOP, padding=0)
         item.getAxis("left").setWidth(40)
         item.getAxis("left").setTicks([[(0.0, "real 0"), (0.5, "0.5"), (1.0, "fake 1")]])
         item.getAxis("left").setWidth(54)
@@ -117,10 +119,10 @@ class Timeline(QWidget):
             if known.size:
                 ends.append((float(scores[known[-1]]), float(times[known[-1]]), label))
             marks += [(t, 1.07) for t in faces[face].turned_fake_s if t >= begin_s]
-        lowest = -1.0
-        for score, at_s, label in sorted(ends, key=lambda end: end[0]):
-            lowest = max(score, lowest + _LABEL_GAP)
-            label.setPos(at_s, lowest)
+        ends.sort(key=lambda end: end[0])
+        places = spread([score for score, _, _ in ends], gap=_LABEL_GAP, most=_TOP - _LABEL_GAP / 2)
+        for (_, at_s, label), place in zip(ends, places, strict=True):
+            label.setPos(at_s, place)
         self._marks.setData([x for x, _ in marks], [y for _, y in marks])
         span_s = max(_LEAST_S, end_s - begin_s)
         self._plot.getPlotItem().setXRange(begin_s, begin_s + 1.04 * span_s, padding=0)
@@ -183,6 +185,18 @@ class Timeline(QWidget):
                 distances.append((abs(box.mapViewToScene(QPointF(pts_s, value)).y() - at.y()), face))
         if distances and min(distances)[0] <= _NEAR_PX:
             self.moment_chosen.emit(min(distances)[1], float(pts_s))
+
+
+def spread(places: list[float], *, gap: float, most: float) -> list[float]:
+    """Ascending `places`, moved so that neighbours are `gap` apart and none lies above `most`."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(place if not moved else max(place, moved[-1] + gap))
+    ceiling = most
+    for at in reversed(range(len(moved))):
+        moved[at] = min(moved[at], ceiling)
+        ceiling = moved[at] - gap
+    return moved
 
 
 class _MediaTime(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types

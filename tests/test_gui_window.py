@@ -20,7 +20,7 @@ from gui.palette import CHIPS, LOOKS, Tone
 from gui.region_picker import region_source
 from gui.remembered import Remembered
 from gui.source_picker import SourcePicker
-from gui.timeline import Timeline
+from gui.timeline import Timeline, spread
 from gui.tuning import Tuning, TuningPanel
 from gui.video_grid import VideoGrid
 from gui.view import FaceView, Status, StreamView, View
@@ -324,6 +324,11 @@ def test_the_timeline_draws_no_more_points_the_longer_it_runs(qtbot: QtBot) -> N
         timeline.show_history(board.history(0))
         counts.append(timeline.points())
     assert max(counts) <= 902
+
+
+def test_the_numbers_of_the_lines_never_lie_on_each_other_nor_outside() -> None:
+    assert spread([0.1, 0.5], gap=0.1, most=1.1) == [0.1, 0.5]
+    assert spread([0.95, 0.96, 0.97], gap=0.1, most=1.1) == pytest.approx([0.9, 1.0, 1.1])
 
 
 def test_tuning_tells_the_new_numbers_and_keeps_the_band_in_order(qtbot: QtBot) -> None:
