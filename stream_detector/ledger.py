@@ -66,6 +66,11 @@ class Ledger:
             self._scores += 1
             self._latency.add(age_s)
 
+    def frames_of(self, stream: int) -> int:
+        """Frames of `stream` decoded so far."""
+        with self._lock:
+            return self._frames[stream]
+
     @property
     def frames(self) -> int:
         """Frames decoded, over all streams."""

@@ -27,6 +27,7 @@ from stream_detector.errors import BackendError, ShutdownError, SourceError
 from stream_detector.exchange import CropExchange, Notice, Work
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
+from stream_detector.health import RunStatus, StreamStatus
 from stream_detector.ledger import Ledger
 from stream_detector.look import Look
 from stream_detector.records import (
@@ -104,6 +105,9 @@ class Pipeline:
         self._ready: Handoff[RunHeader] = Handoff(1)
         self._records: Handoff[Record] = Handoff(_RESULTS_HELD, lossless=True)
         self._failures: dict[int, SourceError] = {}
+        self._ended: set[int] = set()
+        self._turns = 0
+        self._turned_at_s: float | None = None
         self._workers: list[Worker] = []
         self.patience_s = _PATIENCE_S
         """How long leaving waits for a thread that is stuck in a source."""
@@ -186,6 +190,16 @@ class Pipeline:
         """What broke the streams that broke, in order of stream."""
         return [error for _, error in sorted(self._failures.items())]
 
+    def status(self) -> RunStatus:
+        """How the run stands now. Any thread, at any time."""
+        now_s, turned_at_s = time.monotonic(), self._turned_at_s
+        return RunStatus(
+            streams=tuple(self._stream_status(stream) for stream in range(len(self._sources))),
+            running_s=self._ledger.wall_s,
+            turns=self._turns,
+            turned_ago_s=None if turned_at_s is None else now_s - turned_at_s,
+        )
+
     def summary(self) -> RunSummary:
         """What the run did so far."""
         damaged = sum(source.damaged_packets for source in self._sources)
@@ -203,6 +217,23 @@ class Pipeline:
             faces_seen=self._verdicts.faces_seen,
             faces=tuple(self._verdicts.summaries()),
             failures=tuple(str(error) for error in self.failures),
+        )
+
+    def _stream_status(self, stream: int) -> StreamStatus:
+        address, source = self._addresses[stream], self._sources[stream]
+        frame_age_s = self._ledger.silent_for_s(stream)
+        # Whether an http:// address is live shows only once it is open; until then it owes a frame.
+        owes_frame = address.kind is SourceKind.NETWORK and frame_age_s is None
+        return StreamStatus(
+            stream=stream,
+            name=str(stream),
+            shown=address.shown,
+            live=source.live or owes_frame,
+            failed=stream in self._failures,
+            ended=stream in self._ended,
+            frames=self._ledger.frames_of(stream),
+            frame_age_s=frame_age_s,
+            dropped={"decode": source.damaged_packets, "find": self._frames[stream].dropped},
         )
 
     # One method per thread; each opens, uses and closes what it owns.
@@ -236,6 +267,7 @@ class Pipeline:
                 self._failures[stream] = error
                 self._exchange.put(stream, look.end(EventKind.STREAM_FAILED, str(error)))
             finally:
+                self._ended.add(stream)
                 self._frames[stream].close()  # a picture that cannot be converted must free its decoder
 
     def _score(self) -> None:
@@ -250,6 +282,7 @@ class Pipeline:
             self._ready.put(self._header_for(scorer))
             looked_at_s = time.monotonic()
             while True:
+                self._turns, self._turned_at_s = self._turns + 1, time.monotonic()
                 with suppress(TimeoutError):
                     for record in self._judge(scorer, self._exchange.take(_TICK_S)):
                         self._records.put(record)

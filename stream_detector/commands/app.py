@@ -9,6 +9,7 @@ import typer
 from stream_detector import __version__
 from stream_detector.commands.edge import run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
+from stream_detector.commands.outputs import Outputs
 from stream_detector.settings import Backend, FaceModel, RunPrecision, Settings, make_settings
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 _DEFAULT = Settings.model_fields
+_DEFAULT_OUTPUTS = Outputs()
 
 Sources = Annotated[
     list[str],
@@ -66,6 +68,34 @@ MaxFrames = Annotated[
 Realtime = Annotated[
     bool, typer.Option("--realtime", help="Play files at their own speed, dropping late frames.")
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="Serve /metrics (Prometheus) and /healthz.", show_default=False),
+]
+MetricsAddress = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Where to serve them; 0.0.0.0 for every network.")
+]
+MaxFrameAge = Annotated[
+    float, typer.Option(metavar="SECONDS", help="/healthz fails when a live stream's newest frame is older.")
+]
+Publish = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/PREFIX", show_default=False),
+]
+Webhook = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="POST verdicts that turn to or from fake, and stream events, to http(s)://…",
+        show_default=False,
+    ),
+]
+WebhookQueue = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Where they wait for delivery.  [default: in the user's state directory]"
+    ),
+]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="How much to say on stderr.")]
 
 
@@ -86,6 +116,12 @@ def watch(
     duration: Duration = None,
     max_frames: MaxFrames = None,
     realtime: Realtime = False,
+    metrics_port: MetricsPort = None,
+    metrics_address: MetricsAddress = _DEFAULT_OUTPUTS.metrics_address,
+    max_frame_age: MaxFrameAge = _DEFAULT_OUTPUTS.max_frame_age_s,
+    publish: Publish = None,
+    webhook: Webhook = None,
+    webhook_queue: WebhookQueue = None,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
     """Watch one or more sources and score every face.
@@ -109,9 +145,17 @@ def watch(
         max_frames=max_frames,
         realtime=realtime,
     )
+    outputs = Outputs(
+        metrics_port=metrics_port,
+        metrics_address=metrics_address,
+        max_frame_age_s=max_frame_age,
+        publish=publish,
+        webhook=webhook,
+        webhook_queue=webhook_queue,
+    )
     from stream_detector.commands.watch import run
 
-    raise typer.Exit(run(settings, as_json=json or not sys.stdout.isatty()))
+    raise typer.Exit(run(settings, as_json=json or not sys.stdout.isatty(), outputs=outputs))
 
 
 @app.command()

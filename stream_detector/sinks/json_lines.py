@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from stream_detector.errors import OutputClosed, OutputError
-from stream_detector.records import FaceScore, FaceSummary, Record, RunHeader, RunSummary
+from stream_detector.records import FaceScore, FaceSummary, Record, RunHeader, RunSummary, StreamEvent
 
 SCHEMA = 1
 """Rises when a field changes its meaning or goes away; new fields may come without."""
@@ -45,35 +45,10 @@ class JsonLines:
 
     def take(self, record: Record) -> None:
         """A line of type "score" or "event"."""
-        if isinstance(record, FaceScore):
-            box = record.box
-            write_json_line(
-                self._stream,
-                {
-                    "type": "score",
-                    "stream": record.stream,
-                    "pts_s": round(record.pts_s, 3),
-                    "face": record.face_id,
-                    "box": [box.x0, box.y0, box.x1, box.y1],
-                    "p_fake": _rounded(record.p_fake),
-                    "p_fake_rolling": _rounded(record.p_fake_rolling),
-                    "state": record.state,
-                    "precision": self._precision,
-                    "age_ms": round(record.age_ms, 1),
-                },
-            )
-        else:
-            write_json_line(
-                self._stream,
-                {
-                    "type": "event",
-                    "stream": record.stream,
-                    "pts_s": _rounded(record.pts_s, 3),
-                    "event": record.event,
-                    "face": record.face_id,
-                    "detail": record.detail,
-                },
-            )
+        fields = (
+            score_fields(record, self._precision) if isinstance(record, FaceScore) else event_fields(record)
+        )
+        write_json_line(self._stream, fields)
 
     def end(self, summary: RunSummary) -> None:
         """The line of type "summary"."""
@@ -93,6 +68,39 @@ class JsonLines:
                 "failures": list(summary.failures),
             },
         )
+
+
+def score_fields(record: FaceScore, precision: str) -> dict[str, object]:
+    """A score as JSON holds it.
+
+    Args:
+        precision: what the run's arithmetic runs in.
+    """
+    box = record.box
+    return {
+        "type": "score",
+        "stream": record.stream,
+        "pts_s": round(record.pts_s, 3),
+        "face": record.face_id,
+        "box": [box.x0, box.y0, box.x1, box.y1],
+        "p_fake": _rounded(record.p_fake),
+        "p_fake_rolling": _rounded(record.p_fake_rolling),
+        "state": record.state,
+        "precision": precision,
+        "age_ms": round(record.age_ms, 1),
+    }
+
+
+def event_fields(record: StreamEvent) -> dict[str, object]:
+    """An event as JSON holds it."""
+    return {
+        "type": "event",
+        "stream": record.stream,
+        "pts_s": _rounded(record.pts_s, 3),
+        "event": record.event,
+        "face": record.face_id,
+        "detail": record.detail,
+    }
 
 
 def write_json_line(stream: TextIO, content: Mapping[str, object]) -> None:
