@@ -1,5 +1,6 @@
 """The connection to an MQTT broker, kept up by a thread of its own."""
 
+import logging
 import random
 import select
 import socket
@@ -7,6 +8,7 @@ import ssl
 import threading
 import time
 import uuid
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +37,8 @@ _FAREWELL_S = 2.0
 """How long the end of a run waits for the broker to acknowledge what is left."""
 _CLEAN_FOR_S = 2.0
 """How long to listen for what an earlier run left behind."""
+
+_log = logging.getLogger("stream_detector.sinks")
 
 
 class MqttLink:
@@ -92,18 +96,17 @@ class MqttLink:
     ) -> None:
         self._leaving.set()
         self._wake()
-        try:
-            self._worker.join(_FAREWELL_S + 1.0)
-        except ShutdownError:
-            # It is connecting to a host that does not answer, which cannot be cut short; the thread is a
+        with suppress(ShutdownError):
+            # Connecting to a host that does not answer cannot be cut short. The thread that does is a
             # daemon, and nothing it holds outlives the process.
-            return
+            self._worker.join(_FAREWELL_S + 1.0)
+            self._woken.close()
+            self._waker.close()
         left = len(self.outbox)
         if left or self.dropped:
-            self._trouble.failing = False
-            self._trouble.failed(f"{self.dropped} messages were dropped, {left} never reached the broker")
-        self._woken.close()
-        self._waker.close()
+            _log.warning(
+                "publish: %d messages were dropped, %d messages never reached the broker", self.dropped, left
+            )
 
     def _wake(self) -> None:
         try:
@@ -126,9 +129,10 @@ class MqttLink:
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             if self._leaving.is_set():
                 return
-            self._trouble.failed(f"no connection to {self._broker.shown}: {reason}; it is tried again")
             if self._refused:
                 delay_s = _LONGEST_DELAY_S  # a wrong password does not get better by hammering
+            else:
+                self._trouble.failed(f"no connection to {self._broker.shown}: {reason}; it is tried again")
             self._leaving.wait(delay_s * random.uniform(0.5, 1.0))
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
 

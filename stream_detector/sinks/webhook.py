@@ -1,6 +1,7 @@
 """Alerts sent to a webhook: at least once, in order, from a queue that survives the run."""
 
 import json
+import logging
 import os
 import random
 import threading
@@ -27,6 +28,8 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 300.0
 _FAREWELL_S = 3.0
 """How long the end of a run waits for what can still be delivered; the rest waits on the disk."""
 _LOOK_AROUND_S = 1.0
+
+_log = logging.getLogger("stream_detector.sinks")
 
 
 class Webhook:
@@ -154,7 +157,7 @@ class Webhook:
             else:
                 dropped = self._queue.dropped
                 self._keeping_trouble.failed(
-                    f"no room for more messages in {self.folder}: the oldest are dropped, {dropped} so far"
+                    f"no room for more messages in {self.folder}: the oldest are dropped"
                 )
 
     def _send(self) -> None:

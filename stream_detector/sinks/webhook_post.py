@@ -116,14 +116,15 @@ class Poster:
         deadline.start()
         began_s = time.monotonic()
         try:
-            return self._follow(body)
+            attempt = self._follow(body)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            if time.monotonic() - began_s >= self._total_s:
-                return Attempt(Answer.LATER, f"no complete answer within {self._total_s:g} s")
-            return Attempt(Answer.LATER, _reason(error, self._silence_s))
+            attempt = Attempt(Answer.LATER, _reason(error, self._silence_s))
         finally:
             deadline.cancel()
             deadline.join()
+        if time.monotonic() - began_s >= self._total_s:  # cut off: what came until then means nothing
+            return Attempt(Answer.LATER, f"no complete answer within {self._total_s:g} s")
+        return attempt
 
     def abort(self) -> None:
         """End the attempt that runs, and every later one. Any thread."""
