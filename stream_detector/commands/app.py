@@ -180,7 +180,7 @@ def demo(
 @app.command()
 def probe(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="As for watch.", show_default=False)],
-    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to read.")] = 3.0,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to read.")] = 5.0,
     json: Json = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:

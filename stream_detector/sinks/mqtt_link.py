@@ -182,7 +182,7 @@ class MqttLink:
             if self._leaving.is_set():
                 leave_by_s = leave_by_s or now_s + _FAREWELL_S
                 done = len(self.outbox) == 0 and self._in_flight == 0
-                if done or now_s > leave_by_s or not self._connected:
+                if done or now_s > leave_by_s:
                     self._take_leave(client)
                     break
         self._connected = False
