@@ -21,14 +21,35 @@ PATIENCE_S = 20.0
 """Far more than a broker on the loopback needs."""
 
 
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost and 127.0.0.1, and its key."""
+    public, private = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *(_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", str(private), "-out", str(public)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return public, private
+
+
 class Broker:
     """Debian's mosquitto; `start` and `stop` as often as wanted, always on the same port."""
 
-    def __init__(self, folder: Path, *, account: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, account: tuple[str, str] | None = None, tls: tuple[Path, Path] | None = None
+    ) -> None:
         self.port = closed_port()
         self._config = folder / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
         lines = [f"listener {self.port} 127.0.0.1", "persistence false"]
+        # Started by root, it would read files as another user, who may not enter the test's folder.
+        lines += ["user root"] if os.name == "posix" and os.getuid() == 0 else []
+        if tls is not None:
+            lines += [f"certfile {tls[0]}", f"keyfile {tls[1]}"]
         if account is None:
             lines.append("allow_anonymous true")
         else:
@@ -37,8 +58,6 @@ class Broker:
             subprocess.run(
                 [_program("mosquitto_passwd"), "-c", "-b", str(passwords), user, password], check=True
             )
-            # Started by root, it would read the file as another user, who may not enter the test's folder.
-            lines += ["user root"] if os.name == "posix" and os.getuid() == 0 else []
             lines += ["allow_anonymous false", f"password_file {passwords}"]
         self._config.write_text("\n".join(lines) + "\n")
 
@@ -58,9 +77,16 @@ class Broker:
 
 
 @contextlib.contextmanager
-def broker(folder: Path, *, account: tuple[str, str] | None = None) -> Iterator[Broker]:
-    """A running broker; skips where there is none to run."""
-    started = Broker(folder, account=account)
+def broker(
+    folder: Path, *, account: tuple[str, str] | None = None, tls: tuple[Path, Path] | None = None
+) -> Iterator[Broker]:
+    """A running broker; skips where there is none to run.
+
+    Args:
+        account: the only user name and password it takes.
+        tls: its certificate and key.
+    """
+    started = Broker(folder, account=account, tls=tls)
     try:
         started.start()
         yield started

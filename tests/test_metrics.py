@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_detector.errors import UsageError
@@ -17,6 +19,7 @@ from stream_detector.health import RunStatus
 from stream_detector.records import EventKind, State, StreamEvent
 from stream_detector.sinks.metrics import Metrics
 from stream_detector.sinks.metrics_server import MetricsServer
+from tests.conftest import REPOSITORY
 from tests.test_health import SEEN
 from tests.test_json_lines import HEADER, SCORE
 
@@ -98,6 +101,31 @@ def test_labels_do_not_grow_with_the_faces(run: Run) -> None:
         run.metrics.take(dataclasses.replace(SCORE, face_id=face))
         run.metrics.take(StreamEvent(0, 1.0, EventKind.FACE_LOST, face))
     assert len(run.samples()) == before + 1  # the counter of face_lost
+
+
+def test_the_readme_names_every_metric_and_no_other(run: Run) -> None:
+    run.metrics.begin(HEADER)
+    run.metrics.take(SCORE)
+    run.metrics.take(StreamEvent(0, 0.0, EventKind.FACE_FOUND, 1))
+    served = {
+        re.sub(r"_(bucket|sum|count|created)$", "", name[0]).removeprefix("stream_detector_")
+        for name in run.samples()
+        if name[0].startswith("stream_detector_")
+    } | {"output_dropped_total", "output_pending", "output_failing"}
+    table = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("<!-- metrics -->")[1]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert {name.strip("` ") for cell in cells for name in cell.split(",")} == served
+
+
+def test_the_figures_of_other_outputs_are_served_too() -> None:
+    class Other:
+        dropped, pending, failing = 7, 3, True
+
+    metrics = Metrics(lambda: RunStatus((), 0.0, 0, None), max_frame_age_s=2.0, outputs={"publish": Other()})
+    text = generate_latest(metrics.registry).decode()
+    assert 'stream_detector_output_dropped_total{output="publish"} 7.0' in text
+    assert 'stream_detector_output_pending{output="publish"} 3.0' in text
+    assert 'stream_detector_output_failing{output="publish"} 1.0' in text
 
 
 def test_healthz_says_503_and_why_while_the_newest_frame_is_too_old(run: Run) -> None:

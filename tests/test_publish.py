@@ -14,7 +14,7 @@ from stream_detector.sinks.outbox import Message, Outbox
 from stream_detector.sinks.publish import Publisher, topic_level
 from stream_detector.sinks.publish_address import parse_broker
 from tests import servers
-from tests.brokers import Listener, broker, retained, until
+from tests.brokers import Listener, broker, certificate, retained, until
 from tests.conftest import REPOSITORY
 from tests.test_cli import PROGRAM
 from tests.test_json_lines import HEADER, SCORE, SUMMARY
@@ -136,6 +136,25 @@ def test_a_broker_that_refuses_the_account_is_named_and_the_password_is_not(
         with publisher(running.port, account="door:right@") as publishing:
             publishing.begin(HEADER)
             until(lambda: publishing.pending == 0, "the right password does not work")
+
+
+# paho-mqtt 2.2 leaves the socket of a failed handshake to the garbage collector, which closes it, and warns.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_is_reached_over_tls_only_with_a_certificate_that_is_trusted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = certificate(tmp_path)
+    with broker(tmp_path, tls=pair) as running:
+        url = f"mqtts://127.0.0.1:{running.port}/home/door"
+        with Publisher(parse_broker(url)) as publishing:
+            until(lambda: publishing.failing, "an unknown certificate was trusted")
+        assert "certificate is not trusted (self-signed certificate)" in caplog.text
+        monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+        with Publisher(parse_broker(url)) as publishing:
+            publishing.begin(HEADER)
+            for face in range(200):
+                publishing.take(dataclasses.replace(SCORE, face_id=face))
+            until(lambda: publishing.pending == 0, "nothing was published over TLS")
 
 
 @pytest.mark.parametrize("silent", [True, False])

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ from stream_detector.sinks.disk_queue import DiskQueue
 from stream_detector.sinks.webhook import Webhook
 from stream_detector.sinks.webhook_post import Answer, Poster, parse_hook
 from tests import servers
-from tests.brokers import until
+from tests.brokers import certificate, until
 from tests.conftest import REPOSITORY
 from tests.test_cli import PROGRAM
 from tests.test_json_lines import HEADER, SUMMARY
@@ -200,6 +201,31 @@ def test_secrets_of_the_address_are_sent_and_never_said(
         assert secret not in caplog.text
         assert secret not in repr(hook.folder)
     assert "127.0.0.1" in caplog.text
+
+
+def test_a_receiver_is_reached_over_tls_only_with_a_certificate_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, private = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    receiver = Receiver(answer(200))
+
+    def encrypted(connection: socket.socket, ended: threading.Event) -> None:
+        connection.settimeout(5)
+        with context.wrap_socket(connection.dup(), server_side=True) as wrapped:
+            receiver(wrapped, ended)
+
+    with servers.serving(encrypted) as server:
+        address = parse_hook(f"https://127.0.0.1:{server.port}/hook")
+        attempt = Poster(address).post(b"{}")
+        assert (attempt.answer, attempt.reason) == (
+            Answer.LATER,
+            "its certificate is not trusted (self-signed certificate)",
+        )
+        monkeypatch.setenv("SSL_CERT_FILE", str(public))
+        assert Poster(address).post(b"{}").answer is Answer.DELIVERED
+    assert len(receiver.requests) == 1
 
 
 def test_an_answer_that_drips_is_given_up_after_the_whole_time() -> None:

@@ -126,7 +126,7 @@ class MqttLink:
                     delay_s = _FIRST_DELAY_S
                 reason = "the broker has gone"
             except (OSError, UnicodeError) as error:  # a host name that cannot be encoded is a UnicodeError
-                reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                reason = _reason(error)
             if self._leaving.is_set():
                 return
             if self._refused:
@@ -230,3 +230,16 @@ class MqttLink:
     def _on_message(self, _client: Any, _userdata: Any, message: Any) -> None:
         if message.retain and message.payload and not self.outbox.keeps(message.topic):
             self.outbox.put(Message(message.topic, "", retain=True))
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message})"
+        case TimeoutError():
+            return f"no answer for {_CONNECT_TIMEOUT_S:g} s"
+        case socket.gaierror():
+            return "its name is not known"
+        case OSError():
+            return (error.strerror or type(error).__name__).lower()
+    return "its name is not a host's"

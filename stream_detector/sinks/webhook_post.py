@@ -111,10 +111,15 @@ class Poster:
 
     def post(self, body: bytes) -> Attempt:
         """One attempt; ends within `total_s` once the host's name is known. Failures are answers, too."""
-        deadline = threading.Timer(self._total_s, self._hang_up)
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._hang_up()
+
+        deadline = threading.Timer(self._total_s, give_up)
         deadline.daemon = True
         deadline.start()
-        began_s = time.monotonic()
         try:
             attempt = self._follow(body)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
@@ -122,7 +127,7 @@ class Poster:
         finally:
             deadline.cancel()
             deadline.join()
-        if time.monotonic() - began_s >= self._total_s:  # cut off: what came until then means nothing
+        if late.is_set():  # cut off: what came until then means nothing
             return Attempt(Answer.LATER, f"no complete answer within {self._total_s:g} s")
         return attempt
 

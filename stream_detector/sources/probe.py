@@ -56,7 +56,7 @@ class SourceReport:
     packets_before_first_frame: int
     """Packets the decoder had taken in, the first picture's own included, when it gave the first one."""
     frames_held: int
-    """Packets minus pictures when the look ended: how many the decoder keeps back."""
+    """The most packets whose pictures had not come out yet when another one did."""
     media_s: float
     """Media time the look covered."""
     broke_off: str
@@ -83,7 +83,7 @@ def probe(address: SourceAddress, *, seconds: float = 5.0) -> SourceReport:
             for frame in frames:
                 pts_s.append(frame.pts_s)
                 came_at_s.append(frame.captured_at_s)
-                held, segment = reader.held, frame.segment
+                held, segment = max(held, reader.held), frame.segment
                 if max(frame.pts_s, time.monotonic() - came_at_s[0]) >= seconds:
                     break
     except SourceError as error:
