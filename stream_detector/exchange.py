@@ -38,30 +38,56 @@ class CropExchange:
     stream never is: its older crops and notices give way, and are counted.
     """
 
-    def __init__(self, batcher: FaceBatcher, *, streams: int, capacity: int) -> None:
-        """An open exchange; every stream counts as lossless until said otherwise.
+    def __init__(self, batcher: FaceBatcher, *, capacity: int, stays: bool = False) -> None:
+        """An open exchange without streams.
 
         Args:
             batcher: decides; guarded by this exchange from now on.
-            streams: how many there are.
             capacity: the most crops of one lossless stream that may wait.
+            stays: do not end when every stream has, because others may begin; see `finish`.
         """
         self._batcher = batcher
-        self._lossless = [True] * streams
         self._capacity = capacity
+        self._stays = stays
         self._changed = threading.Condition()
-        self._notices: list[deque[tuple[int, Notice]]] = [deque() for _ in range(streams)]
-        self._open = set(range(streams))
+        self._lossless: dict[int, bool] = {}
+        self._notices: dict[int, deque[tuple[int, Notice]]] = {}
+        self._dropped: dict[int, int] = {}
+        self._open: set[int] = set()
         self._order = 0
-        self._dropped = 0
         self._closed = False
         self._error: BaseException | None = None
 
     @property
     def dropped(self) -> int:
-        """Crops and notices given up for newer ones."""
+        """Crops and notices given up for newer ones, of all streams."""
         with self._changed:
-            return self._dropped
+            return sum(self._dropped.values())
+
+    def dropped_of(self, stream: int) -> int:
+        """The same of one stream."""
+        with self._changed:
+            return self._dropped[stream]
+
+    def begin(self, stream: int) -> None:
+        """Say that `stream` will bring something; it counts as lossless until said otherwise.
+
+        Raises:
+            Closed: nobody scores any more, or every stream has ended.
+        """
+        with self._changed:
+            if self._closed:
+                raise Closed
+            self._lossless[stream] = True
+            self._notices[stream] = deque()
+            self._dropped[stream] = 0
+            self._open.add(stream)
+
+    def finish(self) -> None:
+        """End when every stream has, also where `stays` was asked for."""
+        with self._changed:
+            self._stays = False
+            self._changed.notify_all()
 
     def set_lossless(self, stream: int, lossless: bool) -> None:
         """Whether every crop of `stream` counts (files), or only the newest of a face (live)."""
@@ -86,7 +112,7 @@ class CropExchange:
                 if not isinstance(item, FaceCrop):
                     self._add_notice(stream, item)
                 elif self._batcher.add(item, order=self._order, now_s=now_s, lossless=self._lossless[stream]):
-                    self._dropped += 1
+                    self._dropped[stream] += 1
             self._changed.notify_all()
 
     def end(self, stream: int) -> None:
@@ -112,7 +138,8 @@ class CropExchange:
                     raise Closed
                 now_s = time.monotonic()
                 due_in_s = self._batcher.due_in_s(now_s)
-                if due_in_s is not None and (due_in_s <= 0 or not self._open):
+                over = not self._open and not self._stays
+                if due_in_s is not None and (due_in_s <= 0 or over):
                     crops = self._batcher.take()
                     self._changed.notify_all()
                     return Work(crops, self._ripe_notices())
@@ -120,7 +147,8 @@ class CropExchange:
                 if notices:
                     self._changed.notify_all()
                     return Work([], notices)
-                if due_in_s is None and not self._open:
+                if due_in_s is None and over:
+                    self._closed = True  # from here on no stream can begin: nobody would take what it brings
                     raise Closed
                 if now_s >= deadline_s:
                     raise TimeoutError
@@ -148,17 +176,17 @@ class CropExchange:
                     old = numbered[1]
                     if isinstance(old, UnscoredFace) and old.face_id == notice.face_id:
                         notices.remove(numbered)
-                        self._dropped += 1
+                        self._dropped[stream] += 1
                         break
             if len(notices) >= _NOTICES_HELD:
                 notices.popleft()
-                self._dropped += 1
+                self._dropped[stream] += 1
         notices.append((self._order, notice))
 
     def _ripe_notices(self) -> list[tuple[int, Notice]]:
         """Notices no earlier crop of their stream is still waiting before; sorted by order."""
         ripe: list[tuple[int, Notice]] = []
-        for stream, notices in enumerate(self._notices):
+        for stream, notices in self._notices.items():
             oldest = self._batcher.oldest_order_of(stream)
             while notices and (oldest is None or notices[0][0] < oldest):
                 ripe.append(notices.popleft())

@@ -12,7 +12,10 @@ from tests.test_batching import crop
 
 
 def exchange(streams: int = 1, max_batch: int = 4, capacity: int = 8) -> CropExchange:
-    return CropExchange(FaceBatcher(max_batch=max_batch, max_wait_s=0.0), streams=streams, capacity=capacity)
+    meeting = CropExchange(FaceBatcher(max_batch=max_batch, max_wait_s=0.0), capacity=capacity)
+    for stream in range(streams):
+        meeting.begin(stream)
+    return meeting
 
 
 def event(stream: int, kind: EventKind = EventKind.SCENE_CUT) -> StreamEvent:

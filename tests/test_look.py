@@ -18,7 +18,7 @@ from stream_detector.records import (
     UnscoredFace,
 )
 from stream_detector.scorers.choice import packaged_models
-from stream_detector.settings import make_settings
+from stream_detector.settings import StreamSettings
 
 SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 
@@ -45,7 +45,7 @@ def finder() -> Finder:
 
 
 def look(finder: Finder, **options: object) -> Look:
-    settings = make_settings(sources=("a",), **options)
+    settings = StreamSettings(url="a", **options)  # type: ignore[arg-type]
     return Look(0, finder, read_sidecar(packaged_models()[0]), settings)
 
 

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from stream_detector.errors import OutputClosed, OutputError
-from stream_detector.records import FaceScore, FaceSummary, Record, RunHeader, RunSummary
+from stream_detector.records import (
+    EventKind,
+    FaceScore,
+    FaceSummary,
+    Record,
+    RunHeader,
+    RunSummary,
+    StreamSnapshot,
+)
 
 SCHEMA = 1
 """Rises when a field changes its meaning or goes away; new fields may come without."""
@@ -21,10 +29,12 @@ class JsonLines:
         """
         self._stream = stream
         self._precision = ""
+        self._names: dict[int, str | None] = {}
 
     def begin(self, header: RunHeader) -> None:
         """The line of type "header"."""
         self._precision = header.precision
+        self._names = dict(enumerate(header.names))
         write_json_line(
             self._stream,
             {
@@ -37,6 +47,7 @@ class JsonLines:
                 "backend": header.backend,
                 "precision": header.precision,
                 "sources": list(header.sources),
+                "names": list(header.names),
                 "score_hz": header.score_hz,
                 "half_life_s": header.half_life_s,
                 "band": list(header.band),
@@ -52,6 +63,7 @@ class JsonLines:
                 {
                     "type": "score",
                     "stream": record.stream,
+                    "name": self._names.get(record.stream),
                     "pts_s": round(record.pts_s, 3),
                     "face": record.face_id,
                     "box": [box.x0, box.y0, box.x1, box.y1],
@@ -63,11 +75,14 @@ class JsonLines:
                 },
             )
         else:
+            if record.event is EventKind.STREAM_ADDED:
+                self._names[record.stream] = record.name
             write_json_line(
                 self._stream,
                 {
                     "type": "event",
                     "stream": record.stream,
+                    "name": self._names.get(record.stream),
                     "pts_s": _rounded(record.pts_s, 3),
                     "event": record.event,
                     "face": record.face_id,
@@ -77,7 +92,7 @@ class JsonLines:
 
     def end(self, summary: RunSummary) -> None:
         """The line of type "summary"."""
-        latency_ms = summary.latency_ms
+        latency_ms, stages_ms = summary.latency_ms, summary.stages_ms
         write_json_line(
             self._stream,
             {
@@ -85,11 +100,13 @@ class JsonLines:
                 "frames": summary.frames,
                 "scores": summary.scores,
                 "dropped": summary.dropped,
-                "latency_ms": latency_ms and {name: round(ms, 1) for name, ms in latency_ms.items()},
+                "latency_ms": latency_ms and _table(latency_ms),
+                "stages_ms": stages_ms and {stage: _table(ms) for stage, ms in stages_ms.items()},
                 "media_s": round(summary.media_s, 3),
                 "wall_s": round(summary.wall_s, 3),
                 "faces_seen": summary.faces_seen,
                 "faces": [_face(face) for face in summary.faces],
+                "streams": [_stream(stream) for stream in summary.streams],
                 "failures": list(summary.failures),
             },
         )
@@ -125,6 +142,26 @@ def _face(face: FaceSummary) -> dict[str, object]:
         "state": face.state,
         "states": {str(state): count for state, count in sorted(face.states.items())},
     }
+
+
+def _stream(stream: StreamSnapshot) -> dict[str, object]:
+    return {
+        "stream": stream.stream,
+        "name": stream.name,
+        "source": stream.source,
+        "state": stream.state,
+        "frames": stream.frames,
+        "scores": stream.scores,
+        "dropped": stream.dropped,
+        "media_s": round(stream.media_s, 3),
+        "lag_ms": _rounded(stream.lag_ms, 1),
+        "lag_ms_peak": _rounded(stream.lag_ms_peak, 1),
+        "latency_ms": stream.age_ms and _table(stream.age_ms),
+    }
+
+
+def _table(percentiles: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(ms, 1) for name, ms in percentiles.items()}
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:
