@@ -39,15 +39,15 @@ class _Waiting:
 
 
 _Place = tuple[int, int | None]
-"""Who stands in the line: a face of a live stream, or a whole file (None)."""
+"""Who waits: a face of a live stream, or a whole file (None)."""
 
 
 class FaceBatcher:
     """Crops that wait to be scored, of all faces of all streams.
 
-    On live streams only the newest crop of a face waits; it keeps the place in the line of the one it
-    replaces, so a face that is seen often waits no longer than one seen seldom. On files every crop
-    waits. A batch takes those who have waited longest, one crop each; who has more goes to the end.
+    On live streams only the newest crop of a face waits, on files every crop. A batch takes those first
+    who were scored longest ago, one crop each, whenever their crop came; who was never scored queues
+    behind those who already wait, so that a stream of ever new faces wins nothing.
 
     So the fair share is a face's, not a stream's: when the scorer cannot keep up, every live face gets
     the same rate (or all it asks for, where that is less), whatever else its stream shows. A verdict is
@@ -65,14 +65,17 @@ class FaceBatcher:
         """
         self._max_batch = max_batch
         self._max_wait_s = max_wait_s
-        self._line: dict[_Place, deque[_Waiting]] = {}  # a dict keeps the place of a key
+        self._line: dict[_Place, deque[_Waiting]] = {}
+        self._turn_of: dict[_Place, int] = {}
+        """When everybody was scored last, in crops taken; for who was not, when he came."""
+        self._turn = 0
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, crop: FaceCrop, *, order: int, now_s: float, lossless: bool) -> FaceCrop | None:
-        """Put `crop` in the line.
+        """Let `crop` wait.
 
         Args:
             order: rises with every call; tells where in its stream the crop belongs.
@@ -83,6 +86,7 @@ class FaceBatcher:
             The crop it replaced, if any.
         """
         place = (crop.stream, None if lossless else crop.face_id)
+        self._turn_of.setdefault(place, self._turn)
         crops = self._line.setdefault(place, deque())
         if crops and not lossless:
             replaced = crops[0].crop
@@ -91,6 +95,18 @@ class FaceBatcher:
         crops.append(_Waiting(crop, order, now_s))
         self._count += 1
         return None
+
+    def drop_face(self, stream: int, face_id: int) -> bool:
+        """Forget a face of a live stream that is gone; returns whether a crop of it waited."""
+        self._turn_of.pop((stream, face_id), None)
+        dropped = self._line.pop((stream, face_id), None)
+        self._count -= dropped is not None
+        return dropped is not None
+
+    def forget(self, stream: int) -> None:
+        """No more crops of `stream` will be added; those that wait stay."""
+        for place in [place for place in self._turn_of if place[0] == stream]:
+            del self._turn_of[place]
 
     def waiting_of(self, stream: int) -> int:
         """How many crops of `stream` wait."""
@@ -111,14 +127,19 @@ class FaceBatcher:
         return max(0.0, first_s + self._max_wait_s - now_s)
 
     def take(self) -> list[tuple[int, FaceCrop]]:
-        """The next batch, as (order, crop), longest waiting first; at most max_batch."""
+        """The next batch, as (order, crop); at most max_batch."""
         batch: list[tuple[int, FaceCrop]] = []
         while self._line and len(batch) < self._max_batch:
-            place = next(iter(self._line))
-            crops = self._line.pop(place)
-            first = crops.popleft()
-            batch.append((first.order, first.crop))
-            if crops:
-                self._line[place] = crops
+            for place in sorted(self._line, key=lambda place: self._turn_of.get(place, self._turn)):
+                if len(batch) == self._max_batch:
+                    break
+                crops = self._line[place]
+                first = crops.popleft()
+                batch.append((first.order, first.crop))
+                self._turn += 1
+                if place in self._turn_of:
+                    self._turn_of[place] = self._turn
+                if not crops:
+                    del self._line[place]
         self._count -= len(batch)
         return batch

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from stream_detector.batching import FaceBatcher
 from stream_detector.handoff import Closed
-from stream_detector.records import FaceCrop, StreamEvent, UnscoredFace
+from stream_detector.records import EventKind, FaceCrop, StreamEvent, UnscoredFace
 
 Notice = UnscoredFace | StreamEvent
 """What needs no scoring, but must stay in its place in the stream."""
 
+_ENDS = (EventKind.STREAM_ENDED, EventKind.STREAM_FAILED)
 _NOTICES_HELD = 256
 """Notices of one stream that may wait: far more than any scorer lets come together, so they only pile
 up where nobody reads the records."""
@@ -107,10 +108,15 @@ class CropExchange:
             if self._closed:
                 raise Closed
             now_s = time.monotonic()
+            ending = any(isinstance(item, StreamEvent) and item.event in _ENDS for item in items)
             for item in items:
                 self._order += 1
                 if not isinstance(item, FaceCrop):
                     self._add_notice(stream, item)
+                    # Overtaken by a cut: faces nobody sees any more must not wait before those in view.
+                    lost = isinstance(item, StreamEvent) and item.event is EventKind.FACE_LOST
+                    if lost and not ending and item.face_id is not None:
+                        self._dropped[stream] += self._batcher.drop_face(stream, item.face_id)
                 elif self._batcher.add(item, order=self._order, now_s=now_s, lossless=self._lossless[stream]):
                     self._dropped[stream] += 1
             self._changed.notify_all()
@@ -119,6 +125,7 @@ class CropExchange:
         """Say that `stream` will bring nothing more. Twice is fine."""
         with self._changed:
             self._open.discard(stream)
+            self._batcher.forget(stream)
             self._changed.notify_all()
 
     def take(self, timeout_s: float) -> Work:

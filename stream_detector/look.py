@@ -62,6 +62,7 @@ class Look:
         self._max_faces = settings.max_faces
         self._score_hz = settings.score_hz
         self._region = settings.crop
+        self._called = repr(settings.name) if settings.name else str(stream)
         self._now_s = clock
         self._clock = Clock(settings.find_hz)
         self._face_clocks: dict[int, Clock] = {}
@@ -125,7 +126,7 @@ class Look:
         height_px, width_px = picture.shape[:2]
         if region.x0 + region.width_px > width_px or region.y0 + region.height_px > height_px:
             raise SourceError(
-                f"cannot look at the region {region} of stream {self._stream}: its pictures are "
+                f"cannot look at the region {region} of stream {self._called}: its pictures are "
                 f"{width_px}x{height_px}; choose a crop that lies inside"
             )
         # Contiguous, because MediaPipe takes no view.

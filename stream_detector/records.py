@@ -167,9 +167,9 @@ class State(StrEnum):
 class Stamps:
     """When one scored frame passed each stage, all time.monotonic(), each no earlier than the one before.
 
-        packet      decoded      taken       found       queued      batch       batch       verdict
-          │  decode    │   wait    │   find    │    cut    │   queue   │   score   │  verdict  │
-          └────────────┴───────────┴───────────┴───────────┴───────────┴───────────┴───────────┘
+    packet      decoded      taken       found       queued      batch       batch       verdict
+      │  decode    │   wait    │   find    │    cut    │   queue   │   score   │  verdict  │
+      └────────────┴───────────┴───────────┴───────────┴───────────┴───────────┴───────────┘
     """
 
     packet_at_s: float

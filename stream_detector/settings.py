@@ -139,7 +139,10 @@ def make_settings(**values: object) -> Settings:
             f"{first['msg'].lower()}; see stream-detector watch --help"
         ) from error
     if not settings.sources and not settings.configured and not settings.stay:
-        raise UsageError("there is nothing to watch: name a source; see stream-detector watch --help")
+        raise UsageError(
+            "there is nothing to watch: name a source, or a file with --config; "
+            "see stream-detector watch --help"
+        )
     if settings.sources and (least_s := least_half_life_s(settings)) is not None:
         raise UsageError(
             f"--half-life {settings.half_life_s:g} with --score-hz {settings.score_hz:g} makes no sense: "

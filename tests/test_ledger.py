@@ -88,9 +88,7 @@ def test_a_streams_state_is_told_from_its_frames_and_its_end(monkeypatch: pytest
     assert state() is StreamState.FAILED
 
 
-@given(
-    st.floats(0, 1e6), st.lists(st.integers(0, 10**9), min_size=len(STAGES), max_size=len(STAGES))
-)
+@given(st.floats(0, 1e6), st.lists(st.integers(0, 10**9), min_size=len(STAGES), max_size=len(STAGES)))
 def test_the_stages_of_a_verdict_sum_exactly_to_the_whole(start_s: float, spent_ns: list[int]) -> None:
     """A monotonic clock counts nanoseconds, as time.monotonic() does: rounded to doubles, like there."""
     at_ns = [round(start_s * 1e9)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from stream_detector.commands.reload import Reload
 from stream_detector.commands.signals import INTERRUPTED, Signals
 from stream_detector.errors import ShutdownError, SourceError
 from stream_detector.optional import load_media_libraries
@@ -26,8 +27,11 @@ _DRAIN_S = 5.0
 """How long a run that was asked to end may take to score what it already has."""
 
 
-def run(settings: Settings, *, as_json: bool) -> int:
+def run(settings: Settings, *, as_json: bool, reload: Reload | None = None) -> int:
     """Watch until the end; returns the exit code.
+
+    Args:
+        reload: what to do on SIGHUP; None: SIGHUP ends the process.
 
     Raises:
         StreamDetectorError: nothing could be watched, or the run broke. What was recorded until
@@ -39,13 +43,13 @@ def run(settings: Settings, *, as_json: bool) -> int:
 
     quiet_ffmpeg()
     with ExitStack() as stack:
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(Signals(hang_up=reload is not None))
         pipeline = Pipeline(settings)
         sink: Sink = JsonLines(sys.stdout) if as_json else stack.enter_context(Terminal(Console()))
-        return _drive(pipeline, sink, signals)
+        return _drive(pipeline, sink, signals, reload)
 
 
-def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals) -> int:
+def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals, reload: Reload | None) -> int:
     begun = False
     drained_by_s: float | None = None
     try:
@@ -55,6 +59,8 @@ def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals) -> int:
             for record in pipeline.records(tick_s=_LOOK_AROUND_S):
                 if record is not None:
                     sink.take(record)
+                if reload is not None and drained_by_s is None:
+                    reload.look(pipeline, asked=signals.take_hang_up())
                 if signals.terminated and drained_by_s is None:
                     drained_by_s = time.monotonic() + _DRAIN_S
                     pipeline.stop()

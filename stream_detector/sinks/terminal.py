@@ -147,7 +147,9 @@ class Terminal:
             if self._header is None:
                 return Text("loading the model and opening the source …", style="dim")
             lines = [self._row(key, line, now_s) for key, line in sorted(self._lines.items())]
-            notes = [Text(f"{self._label(stream)}: {said}", style="dim") for stream, said in self._said.items()]
+            notes = [
+                Text(f"{self._label(stream)}: {said}", style="dim") for stream, said in self._said.items()
+            ]
         if not lines and not notes:
             return Text("waiting for the first picture …", style="dim")
         table = Table.grid(padding=(0, 1))
