@@ -54,6 +54,7 @@ from stream_detector.sources.address import SourceAddress, SourceKind, parse_add
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.pacing import Paced
 from stream_detector.sources.reader import Reader
+from stream_detector.sources.selftest import SelfTest
 from stream_detector.stages import Scorer, Source
 from stream_detector.verdict import Verdicts
 from stream_detector.worker import Worker
@@ -427,6 +428,8 @@ def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) 
     source: Source
     if address.kind is SourceKind.DEMO:
         source = DemoSource(stream=stream)
+    elif address.kind is SourceKind.SELFTEST:
+        source = SelfTest(stream=stream)
     else:
         source = Reader(address, stream=stream, open_timeout_s=OPEN_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S)
     return Paced(source) if settings.realtime and not address.live else source

@@ -28,7 +28,7 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="A file, rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH or demo:",
+        help="A file, rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH, demo: or selftest:",
         show_default=False,
     ),
 ]

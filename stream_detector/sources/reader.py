@@ -95,10 +95,10 @@ class Reader:
             threads: for decoding; 0 = as many as there are processors.
 
         Raises:
-            ValueError: the address is `demo:`, which is drawn, not read.
+            ValueError: the address is `demo:` or `selftest:`, which is drawn, not read.
         """
-        if address.kind is SourceKind.DEMO:
-            raise ValueError("demo: is drawn by the program, not read with FFmpeg")
+        if address.kind in (SourceKind.DEMO, SourceKind.SELFTEST):
+            raise ValueError(f"{address.shown} is drawn by the program, not read with FFmpeg")
         self.facts: SourceFacts | None = None
         """None until the first frame."""
         self.live = address.live
