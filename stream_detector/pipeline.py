@@ -42,6 +42,7 @@ from stream_detector.records import (
     StreamSnapshot,
     StreamState,
 )
+from stream_detector.rest import rest_s, usable_processors
 from stream_detector.scorers.choice import choose_scorer, read_spec
 from stream_detector.settings import (
     OPEN_TIMEOUT_S,
@@ -83,6 +84,8 @@ class _Stream:
     frames: Handoff[Frame] = field(default_factory=lambda: Handoff(1, lossless=True))
     workers: tuple[Worker, ...] = ()
     """Capture, find."""
+    looks_left_out: int = 0
+    """Frames that were due, but would have taken the scorer's time; counted by find."""
     end_detail: str = ""
     """Why it ended, where somebody wanted it to."""
 
@@ -295,7 +298,7 @@ class Pipeline:
             source=address.shown,
             drops={
                 "decode": lambda: source.damaged_packets,
-                "find": lambda: frames.dropped,
+                "find": lambda: frames.dropped + stream.looks_left_out,
                 "score": lambda: self._exchange.dropped_of(number),
             },
         )
@@ -323,15 +326,25 @@ class Pipeline:
                     return
 
     def _find(self, stream: _Stream) -> None:
-        number = stream.number
+        number, processors = stream.number, usable_processors()
+        rested_at_s = 0.0
         finder = MediaPipeFaceFinder(self._settings.face_model)
         with closing(finder):
             look = Look(number, finder, self._spec, stream.settings)
             try:
                 while True:
                     frame = stream.frames.take()
-                    if look.due(frame):
-                        self._exchange.put(number, look.at(frame))
+                    if not look.due(frame):
+                        continue
+                    began_s = time.monotonic()
+                    if stream.source.live and began_s < rested_at_s:
+                        stream.looks_left_out += 1
+                        continue
+                    items = look.at(frame)
+                    ended_s = time.monotonic()
+                    streams = len(self._present())
+                    rested_at_s = ended_s + rest_s(ended_s - began_s, streams=streams, processors=processors)
+                    self._exchange.put(number, items)
             except Closed:
                 self._ledger.ended(number, StreamState.ENDED)
                 self._exchange.put(number, look.end(EventKind.STREAM_ENDED, stream.end_detail))

@@ -1,12 +1,12 @@
 """A scorer that cannot keep up, in simulated time: the rate falls evenly, ages and memory do not grow."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
+from benchmarks.capture import jain
 from stream_detector.batching import Clock, FaceBatcher
 from tests.test_batching import crop
 
@@ -69,12 +69,6 @@ def simulate(cameras: list[Camera], *, batch_s: float, max_batch: int, seconds: 
                 outcome.replaced += batcher.add(seen, order=order, now_s=at_s, lossless=False) is not None
         outcome.most_waiting = max(outcome.most_waiting, len(batcher))
     return outcome
-
-
-def jain(rates: list[float]) -> float:
-    """Jain, Chiu & Hawe, 1984: 1 where all are alike, 1/n where one has everything."""
-    values = np.array(rates)
-    return float(values.sum() ** 2 / (len(values) * (values**2).sum()))
 
 
 def test_ten_minutes_of_a_scorer_five_times_too_slow_make_no_frame_older_than_interval_and_batch() -> None:
@@ -148,9 +142,3 @@ def test_a_stream_whose_every_look_is_a_scene_cut_does_not_crowd_out_the_others(
     assert taken[0] == pytest.approx(taken[2], abs=1)
     assert taken[0] >= 100
     assert len(batcher) <= 3
-
-
-def test_jain_is_one_where_all_are_alike_and_a_share_where_one_has_everything() -> None:
-    assert jain([3.0, 3.0, 3.0]) == pytest.approx(1)
-    assert jain([1.0, 0.0, 0.0, 0.0]) == pytest.approx(1 / 4)
-    assert math.isclose(jain([1.0, 2.0]), 0.9)

@@ -91,8 +91,7 @@ class SelfTest:
         while not self._stopped.is_set():
             with suppress(TimeoutError):
                 viewer, _ = listener.accept()
-                # A reader that has gone is an end, not an error.
-                with viewer, suppress(OSError):
+                with viewer:
                     broadcast(viewer, self._pictures(), self._rate)
                 return
 
@@ -117,13 +116,33 @@ def demo_pictures(size_px: tuple[int, int], rate: Fraction) -> Iterator[Image]:
                 yield np.asarray(small, np.uint8)
 
 
-def broadcast(viewer: socket.socket, pictures: Iterator[Image], rate: Fraction) -> None:
-    """Encode `pictures` as they come and send them to `viewer`: H.264 without delay, in MPEG-TS.
+class Wire:
+    """Where a muxer writes what a viewer shall get; a viewer that has gone is an end, not an error."""
 
-    Raises:
-        OSError: the viewer has gone.
-    """
-    with viewer.makefile("wb", buffering=0) as sink, _muxer(sink) as container:
+    def __init__(self, viewer: socket.socket) -> None:
+        """Writes to `viewer`, which stays open."""
+        self._viewer = viewer
+        self.cut = False
+        """Whether the viewer has gone: nothing arrives any more."""
+
+    def write(self, data: bytes) -> int:
+        """Send all of it; an error inside the muxer could not be told from one of its own."""
+        if not self.cut:
+            try:
+                self._viewer.sendall(data)
+            except OSError:
+                self.cut = True
+        return len(data)
+
+    def muxer(self) -> "av.container.OutputContainer":
+        """MPEG-TS over this wire, each packet sent at once."""
+        return av.open(self, "w", format="mpegts", container_options={"flush_packets": "1"})
+
+
+def broadcast(viewer: socket.socket, pictures: Iterator[Image], rate: Fraction) -> None:
+    """Encode `pictures` as they come and send them to `viewer`, as H.264 without delay, until it has gone."""
+    wire = Wire(viewer)
+    with wire.muxer() as container:
         video = container.add_stream("libx264", rate=rate)
         assert isinstance(video, VideoStream)
         video.pix_fmt = "yuv420p"
@@ -135,7 +154,5 @@ def broadcast(viewer: socket.socket, pictures: Iterator[Image], rate: Fraction) 
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate
             container.mux(video.encode(frame))
-
-
-def _muxer(sink: object) -> "av.container.OutputContainer":
-    return av.open(sink, "w", format="mpegts", container_options={"flush_packets": "1"})
+            if wire.cut:
+                return
