@@ -80,7 +80,6 @@ class CropExchange:
             if self._closed:
                 raise Closed
             self._lossless[stream] = True
-            self._notices[stream] = deque()
             self._dropped[stream] = 0
             self._open.add(stream)
 
@@ -172,11 +171,11 @@ class CropExchange:
 
     def _is_full(self, stream: int) -> bool:
         waiting = self._batcher.waiting_of(stream)
-        return waiting >= self._capacity or waiting + len(self._notices[stream]) >= _NOTICES_HELD
+        return waiting >= self._capacity or waiting + len(self._notices_of(stream)) >= _NOTICES_HELD
 
     def _add_notice(self, stream: int, notice: Notice) -> None:
         """Put `notice` last; on a live stream make room for it."""
-        notices = self._notices[stream]
+        notices = self._notices_of(stream)
         if not self._lossless[stream]:
             if isinstance(notice, UnscoredFace):
                 for numbered in notices:
@@ -190,9 +189,16 @@ class CropExchange:
                 self._dropped[stream] += 1
         notices.append((self._order, notice))
 
+    def _notices_of(self, stream: int) -> deque[tuple[int, Notice]]:
+        return self._notices.setdefault(stream, deque())
+
     def _ripe_notices(self) -> list[tuple[int, Notice]]:
         """Notices no earlier crop of their stream is still waiting before; sorted by order."""
         ripe: list[tuple[int, Notice]] = []
+        # A run of months must not look through all the streams it ever had.
+        over = [n for n, notices in self._notices.items() if not notices and n not in self._open]
+        for stream in over:
+            del self._notices[stream]
         for stream, notices in self._notices.items():
             oldest = self._batcher.oldest_order_of(stream)
             while notices and (oldest is None or notices[0][0] < oldest):

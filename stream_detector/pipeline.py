@@ -26,7 +26,7 @@ import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
 from stream_detector import __version__
 from stream_detector.batching import FaceBatcher
 from stream_detector.errors import ShutdownError, SourceError
-from stream_detector.exchange import CropExchange
+from stream_detector.exchange import CropExchange, Notice
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.judging import Judge
@@ -135,8 +135,9 @@ class Pipeline:
         self._records: Handoff[Record] = Handoff(_RESULTS_HELD, lossless=True)
         self._failures: dict[int, SourceError] = {}
         self._lock = threading.Lock()
-        """Guards the two below: streams come and go from any thread."""
+        """Guards the three below: streams come and go from any thread."""
         self._streams: dict[int, _Stream] = {}
+        self._stopping = False
         self._next_number = 0
         self._scoring = Worker("score", self._score, _RunEnd(self._records, self._ready, self._exchange))
         self.patience_s = _PATIENCE_S
@@ -242,6 +243,8 @@ class Pipeline:
 
     def stop(self) -> None:
         """Make the sources end; what they delivered is still scored and yielded. Any thread."""
+        with self._lock:
+            self._stopping = True
         self._exchange.finish()
         for stream in self._present():
             stream.source.stop()
@@ -279,6 +282,8 @@ class Pipeline:
         """A stream with a number of its own, known to everybody and not yet started."""
         address = parse_address(settings.url)
         with self._lock:
+            if self._stopping:
+                raise Closed
             number = self._next_number
             self._exchange.begin(number)
             self._next_number += 1
@@ -346,14 +351,19 @@ class Pipeline:
                     rested_at_s = ended_s + rest_s(ended_s - began_s, streams=streams, processors=processors)
                     self._exchange.put(number, items)
             except Closed:
-                self._ledger.ended(number, StreamState.ENDED)
-                self._exchange.put(number, look.end(EventKind.STREAM_ENDED, stream.end_detail))
+                last = look.end(EventKind.STREAM_ENDED, stream.end_detail)
+                self._end_account(number, StreamState.ENDED, last)
             except SourceError as error:
                 self._failures[number] = error
-                self._ledger.ended(number, StreamState.FAILED)
-                self._exchange.put(number, look.end(EventKind.STREAM_FAILED, str(error)))
+                self._end_account(number, StreamState.FAILED, look.end(EventKind.STREAM_FAILED, str(error)))
             finally:
                 stream.frames.close()  # a picture that cannot be converted must free its decoder
+
+    def _end_account(self, number: int, state: StreamState, last: list[Notice]) -> None:
+        try:
+            self._exchange.put(number, last)
+        finally:
+            self._ledger.ended(number, state)
 
     def _score(self) -> None:
         with closing(self._open_scorer(self._settings)) as scorer:

@@ -100,3 +100,11 @@ def test_what_was_dropped_is_told_by_stream_where_there_are_several() -> None:
     with Terminal(Console(file=out, width=120, force_terminal=False)) as sink:
         sink.end(two)
     assert "1 at find (door 1, stream 1 1)" in " ".join(out.getvalue().split())
+
+
+def test_a_stream_that_lagged_is_told_at_the_end() -> None:
+    late = dataclasses.replace(SUMMARY.streams[0], lag_ms=1200.0, lag_ms_peak=3400.0)
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=120, force_terminal=False)) as sink:
+        sink.end(dataclasses.replace(SUMMARY, streams=(late,)))
+    assert "door: pictures came up to 3.4 s late, 1.2 s at the end" in out.getvalue()

@@ -27,6 +27,8 @@ from stream_detector.settings import STALE_AFTER_S
 _BAR_CELLS = 20
 _RATE_WINDOW = 16
 _DRAWS_PER_S = 8
+_LAG_WORTH_TELLING_MS = 500
+"""More than any network's ordinary jitter."""
 
 _LOOK = {
     State.NO_FACE: ("·", "no face", "dim"),
@@ -134,6 +136,14 @@ class Terminal:
             dropped += f" ({', '.join(_dropped_of(s) for s in summary.streams if any(s.dropped.values()))})"
         latency = summary.latency_ms
         age = f"; verdict after p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms" if latency else ""
+        for stream in summary.streams:
+            if stream.lag_ms_peak is not None and stream.lag_ms_peak > _LAG_WORTH_TELLING_MS:
+                self._console.print(
+                    f"{stream.name or f'stream {stream.stream}'}: pictures came up to "
+                    f"{stream.lag_ms_peak / 1000:.1f} s late, {(stream.lag_ms or 0) / 1000:.1f} s at the end",
+                    highlight=False,
+                    markup=False,
+                )
         self._console.print(
             f"{summary.frames} frames, {summary.media_s:.1f} s of video in {summary.wall_s:.1f} s; "
             f"{summary.scores} scores; dropped: {dropped or 'none'}{age}",
