@@ -24,7 +24,9 @@ class StreamStatus:
     failed: bool
     """It broke, and is not tried again."""
     ended: bool
-    """Nothing more will come, whatever ended it."""
+    """Nothing more will come, and nobody expects more."""
+    running_s: float
+    """Since it was to be opened."""
     frames: int
     """Decoded so far."""
     frame_age_s: float | None
@@ -38,8 +40,6 @@ class RunStatus:
     """How a run stands at one instant."""
 
     streams: tuple[StreamStatus, ...]
-    running_s: float
-    """Since the run began to open its sources."""
     turns: int
     """How often the score thread has come round. It does so with nothing to score, too."""
     turned_ago_s: float | None
@@ -47,14 +47,13 @@ class RunStatus:
 
 
 def stream_problem(
-    status: StreamStatus, *, running_s: float, max_frame_age_s: float, open_timeout_s: float = OPEN_TIMEOUT_S
+    status: StreamStatus, *, max_frame_age_s: float, open_timeout_s: float = OPEN_TIMEOUT_S
 ) -> str | None:
     """What is wrong with a stream, in one clause; None where nothing is.
 
     A recording may be as slow as it likes, and a stream that ended in peace owes nothing.
 
     Args:
-        running_s: since the run began.
         max_frame_age_s: a live stream whose newest frame is older is not seen any more.
         open_timeout_s: a live stream may take so long to deliver its first frame.
     """
@@ -63,9 +62,9 @@ def stream_problem(
     if status.ended or not status.live:
         return None
     if status.frame_age_s is None:
-        if running_s <= open_timeout_s:
+        if status.running_s <= open_timeout_s:
             return None
-        return f"stream {status.name} ({status.shown}) has delivered no frame for {running_s:.0f} s"
+        return f"stream {status.name} ({status.shown}) has delivered no frame for {status.running_s:.0f} s"
     if status.frame_age_s > max_frame_age_s:
         return (
             f"the newest frame of stream {status.name} ({status.shown}) is {status.frame_age_s:.1f} s old, "
@@ -82,7 +81,7 @@ def problems(status: RunStatus, *, max_frame_age_s: float) -> list[str]:
     elif status.turned_ago_s > STUCK_AFTER_S:
         found.append(f"the score thread has been stuck for {status.turned_ago_s:.0f} s")
     for stream in status.streams:
-        problem = stream_problem(stream, running_s=status.running_s, max_frame_age_s=max_frame_age_s)
+        problem = stream_problem(stream, max_frame_age_s=max_frame_age_s)
         if problem is not None:
             found.append(problem)
     return found

@@ -38,7 +38,14 @@ def test_a_suspicious_face_that_leaves_is_an_alert_and_another_is_not() -> None:
     assert alerts.take(StreamEvent(0, 1.0, EventKind.FACE_LOST, 2)) == []
     (left,) = alerts.take(StreamEvent(0, 1.0, EventKind.FACE_LOST, 1))
     assert (left["type"], left["face"], left["from"], left["to"]) == ("state", 1, "likely_fake", "lost")
-    assert left["source"] == "a.mp4"
+    assert (left["source"], left["name"]) == ("a.mp4", "door")
+
+
+def test_a_stream_that_was_added_on_the_way_is_named() -> None:
+    alerts = Alerts(HEADER)
+    added = StreamEvent(3, None, EventKind.STREAM_ADDED, detail="door: rtsp://camera/x", name="door")
+    (alert,) = alerts.take(added)
+    assert (alert["stream"], alert["name"], alert["source"]) == (3, "door", "rtsp://camera/x")
 
 
 def test_what_happens_to_a_stream_is_an_alert_once_in_a_row_and_what_happens_to_faces_is_none() -> None:

@@ -13,14 +13,15 @@ SEEN = StreamStatus(
     live=True,
     failed=False,
     ended=False,
+    running_s=5.0,
     frames=10,
     frame_age_s=0.1,
     dropped={},
 )
 
 
-def status(*streams: StreamStatus, turned_ago_s: float | None = 0.1, running_s: float = 5.0) -> RunStatus:
-    return RunStatus(streams, running_s=running_s, turns=1, turned_ago_s=turned_ago_s)
+def status(*streams: StreamStatus, turned_ago_s: float | None = 0.1) -> RunStatus:
+    return RunStatus(streams, turns=1, turned_ago_s=turned_ago_s)
 
 
 def test_a_run_whose_live_frames_are_young_has_no_problem() -> None:
@@ -36,9 +37,9 @@ def test_a_live_stream_whose_newest_frame_is_too_old_is_named() -> None:
 
 
 def test_a_stream_that_has_not_delivered_yet_counts_once_its_open_time_is_over() -> None:
-    waiting = dataclasses.replace(SEEN, frame_age_s=None)
-    assert problems(status(waiting, running_s=10.0), max_frame_age_s=2) == []
-    (problem,) = problems(status(waiting, running_s=10.1), max_frame_age_s=2)
+    waiting = dataclasses.replace(SEEN, frame_age_s=None, running_s=10.0)
+    assert problems(status(waiting), max_frame_age_s=2) == []
+    (problem,) = problems(status(dataclasses.replace(waiting, running_s=10.1)), max_frame_age_s=2)
     assert "delivered no frame for 10 s" in problem
 
 

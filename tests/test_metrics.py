@@ -16,21 +16,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_detector.errors import UsageError
 from stream_detector.health import RunStatus
-from stream_detector.records import EventKind, State, StreamEvent
+from stream_detector.records import STAGES, EventKind, Stamps, State, StreamEvent
 from stream_detector.sinks.metrics import Metrics
 from stream_detector.sinks.metrics_server import MetricsServer
 from tests.conftest import REPOSITORY
 from tests.test_health import SEEN
 from tests.test_json_lines import HEADER, SCORE
 
+STAMPS = Stamps(0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.11, 0.12)
+
 
 class Run:
     """A run whose status the test sets, its metrics and their server."""
 
     def __init__(self, *, address: str = "127.0.0.1") -> None:
-        self.now = RunStatus(
-            (dataclasses.replace(SEEN, dropped={"find": 3}),), running_s=5.0, turns=1, turned_ago_s=0.1
-        )
+        self.now = RunStatus((dataclasses.replace(SEEN, dropped={"find": 3}),), turns=1, turned_ago_s=0.1)
         self.metrics = Metrics(lambda: self.now, max_frame_age_s=2.0)
         self.server = MetricsServer(
             self.metrics.registry, lambda: self.now, address=address, port=0, max_frame_age_s=2.0
@@ -85,6 +85,15 @@ def test_what_happened_is_counted_by_stream_stage_state_and_event(run: Run) -> N
     assert any(name[0] == "stream_detector_build_info" and "int8" in name for name in samples)
 
 
+def test_each_stage_of_a_scored_frame_has_a_histogram(run: Run) -> None:
+    run.metrics.take(dataclasses.replace(SCORE, stamps=STAMPS))
+    samples = run.samples()
+    stages = {name[1] for name in samples if name[0] == "stream_detector_stage_seconds_sum"}
+    assert stages == set(STAGES)
+    spent_s = [value for name, value in samples.items() if name[0] == "stream_detector_stage_seconds_sum"]
+    assert sum(spent_s) == pytest.approx(0.12)
+
+
 def test_a_face_that_leaves_is_no_longer_counted_however_it_left(run: Run) -> None:
     run.metrics.take(SCORE)
     run.metrics.take(dataclasses.replace(SCORE, face_id=2))
@@ -105,7 +114,7 @@ def test_labels_do_not_grow_with_the_faces(run: Run) -> None:
 
 def test_the_readme_names_every_metric_and_no_other(run: Run) -> None:
     run.metrics.begin(HEADER)
-    run.metrics.take(SCORE)
+    run.metrics.take(dataclasses.replace(SCORE, stamps=STAMPS))
     run.metrics.take(StreamEvent(0, 0.0, EventKind.FACE_FOUND, 1))
     served = {
         re.sub(r"_(bucket|sum|count|created)$", "", name[0]).removeprefix("stream_detector_")
@@ -121,7 +130,7 @@ def test_the_figures_of_other_outputs_are_served_too() -> None:
     class Other:
         dropped, pending, failing = 7, 3, True
 
-    metrics = Metrics(lambda: RunStatus((), 0.0, 0, None), max_frame_age_s=2.0, outputs={"publish": Other()})
+    metrics = Metrics(lambda: RunStatus((), 0, None), max_frame_age_s=2.0, outputs={"publish": Other()})
     text = generate_latest(metrics.registry).decode()
     assert 'stream_detector_output_dropped_total{output="publish"} 7.0' in text
     assert 'stream_detector_output_pending{output="publish"} 3.0' in text
@@ -160,11 +169,11 @@ def test_a_client_that_says_nothing_hides_the_health_from_nobody(run: Run) -> No
 def test_a_port_that_cannot_be_used_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        metrics = Metrics(lambda: RunStatus((), 0.0, 0, None), max_frame_age_s=2.0)
+        metrics = Metrics(lambda: RunStatus((), 0, None), max_frame_age_s=2.0)
         with pytest.raises(UsageError, match="is taken by another program"):
             MetricsServer(
                 metrics.registry,
-                lambda: RunStatus((), 0.0, 0, None),
+                lambda: RunStatus((), 0, None),
                 address="127.0.0.1",
                 port=port,
                 max_frame_age_s=2,
@@ -180,11 +189,11 @@ def test_a_port_that_cannot_be_used_is_a_sentence() -> None:
     ],
 )
 def test_an_address_that_cannot_be_listened_on_is_a_sentence(address: str, port: int, says: str) -> None:
-    metrics = Metrics(lambda: RunStatus((), 0.0, 0, None), max_frame_age_s=2.0)
+    metrics = Metrics(lambda: RunStatus((), 0, None), max_frame_age_s=2.0)
     with pytest.raises(UsageError, match=says):
         MetricsServer(
             metrics.registry,
-            lambda: RunStatus((), 0.0, 0, None),
+            lambda: RunStatus((), 0, None),
             address=address,
             port=port,
             max_frame_age_s=2,

@@ -17,8 +17,10 @@ from tests import servers
 from tests.brokers import Listener, broker, certificate, retained, until
 from tests.conftest import REPOSITORY
 from tests.test_cli import PROGRAM
-from tests.test_json_lines import HEADER, SCORE, SUMMARY
+from tests.test_json_lines import HEADER as NAMED
+from tests.test_json_lines import SCORE, SUMMARY
 
+HEADER = dataclasses.replace(NAMED, names=())
 STARTED = StreamEvent(0, 0.0, EventKind.STREAM_STARTED)
 LOST = StreamEvent(0, 2.0, EventKind.FACE_LOST, 1)
 
@@ -42,6 +44,17 @@ def test_states_are_kept_by_the_broker_and_events_are_not(tmp_path: Path) -> Non
             publishing.end(SUMMARY)
         assert [json.loads(event)["event"] for event in listener.of("0/event")] == ["stream_started"]
         assert retained(running.port, "home/door") == {"availability": "offline", "0/availability": "offline"}
+
+
+def test_topics_carry_the_names_of_streams_also_of_those_added_on_the_way(tmp_path: Path) -> None:
+    with broker(tmp_path) as running, Listener(running.port, "home/door") as listener:
+        with publisher(running.port) as publishing:
+            publishing.begin(dataclasses.replace(HEADER, names=("front door",)))
+            publishing.take(SCORE)
+            publishing.take(StreamEvent(1, None, EventKind.STREAM_ADDED, detail="a/b: x", name="a/b"))
+            publishing.take(dataclasses.replace(SCORE, stream=1))
+            until(lambda: listener.of("a_b/face/1") != [], "no state of the second stream came")
+        assert json.loads(listener.of("front door/face/1")[0])["name"] == "front door"
 
 
 def test_a_face_that_leaves_is_cleared_from_the_broker(tmp_path: Path) -> None:

@@ -46,9 +46,10 @@ def run(source: str, *, seconds: float, as_json: bool) -> int:
 
     quiet_ffmpeg()
     address = parse_address(source)
-    if address.kind is SourceKind.DEMO:
+    if address.kind in (SourceKind.DEMO, SourceKind.SELFTEST):
         raise SourceError(
-            "demo: is drawn by this program, there is nothing to probe; expected a file, a camera or a URL"
+            f"{address.shown} is drawn by this program, there is nothing to probe; expected a file, "
+            f"a camera or a URL"
         )
     answer: Handoff[SourceReport] = Handoff(1)
     worker = Worker("probe", lambda: answer.put(probe(address, seconds=seconds)), answer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from stream_detector.commands.outputs import Outputs, open_outputs
+from stream_detector.commands.reload import Reload
 from stream_detector.commands.signals import INTERRUPTED, Signals
 from stream_detector.commands.systemd import Systemd
 from stream_detector.errors import ShutdownError, SourceError
@@ -33,12 +34,15 @@ _STATUS_EVERY_S = 2.0
 _STDOUT = "stdout"
 
 
-def run(settings: Settings, *, as_json: bool, outputs: Outputs | None = None) -> int:
+def run(
+    settings: Settings, *, as_json: bool, outputs: Outputs | None = None, reload: Reload | None = None
+) -> int:
     """Watch until the end; returns the exit code.
 
     Args:
         outputs: where records go besides stdout. With one or more of them an stdout that fails ends
             the run no more than they do.
+        reload: what to do on SIGHUP; None: SIGHUP ends the process.
 
     Raises:
         StreamDetectorError: nothing could be watched, or the run broke. What was recorded until
@@ -51,15 +55,15 @@ def run(settings: Settings, *, as_json: bool, outputs: Outputs | None = None) ->
     quiet_ffmpeg()
     wanted = outputs or Outputs()
     with ExitStack() as stack:
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(Signals(hang_up=reload is not None))
         pipeline = Pipeline(settings)
         others = stack.enter_context(open_outputs(wanted, pipeline.status))
         sink: Sink = JsonLines(sys.stdout) if as_json else stack.enter_context(Terminal(Console()))
         systemd = _Told(Systemd(), pipeline, wanted.max_frame_age_s)
         if not others:
-            return _drive(pipeline, sink, signals, systemd)
+            return _drive(pipeline, sink, signals, systemd, reload)
         fan_out = FanOut({_STDOUT: sink, **others})
-        code = _drive(pipeline, fan_out, signals, systemd)
+        code = _drive(pipeline, fan_out, signals, systemd, reload)
         error = fan_out.error_of(_STDOUT)
         if error is not None:
             raise error
@@ -101,7 +105,7 @@ def _status_line(status: RunStatus, max_frame_age_s: float) -> str:
     return f"watching {watched}; " + ("; ".join(found) if found else "all is well")
 
 
-def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals, systemd: _Told) -> int:
+def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals, systemd: _Told, reload: Reload | None) -> int:
     begun = False
     drained_by_s: float | None = None
     try:
@@ -113,6 +117,8 @@ def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals, systemd: _Told) -
                 if record is not None:
                     sink.take(record)
                 systemd.alive()
+                if reload is not None and drained_by_s is None:
+                    reload.look(pipeline, asked=signals.take_hang_up())
                 if signals.terminated and drained_by_s is None:
                     drained_by_s = time.monotonic() + _DRAIN_S
                     systemd.stopping()

@@ -2,6 +2,7 @@
 
 from stream_detector.records import EventKind, FaceScore, Record, RunHeader, State
 from stream_detector.sinks.in_view import FaceKey, FacesInView
+from stream_detector.sinks.stream_names import StreamNames
 
 LOST = "lost"
 """Stands in for a state once the face has left."""
@@ -19,13 +20,15 @@ class Alerts:
 
     def __init__(self, header: RunHeader) -> None:
         """Nothing has happened yet."""
-        self._sources = header.sources
+        self._names = StreamNames()
+        self._names.begin(header)
         self._in_view = FacesInView()
         self._verdicts: dict[FaceKey, State] = {}
         self._said: dict[int, str] = {}
 
     def take(self, record: Record) -> list[dict[str, object]]:
         """The alerts that `record` gives rise to; mostly none."""
+        self._names.take(record)
         alerts = []
         for key in self._in_view.take(record):
             if self._verdicts.pop(key, None) is State.LIKELY_FAKE:
@@ -48,7 +51,8 @@ class Alerts:
                 {
                     "type": "event",
                     "stream": record.stream,
-                    "source": self._source(record.stream),
+                    "name": self._names.of(record.stream),
+                    "source": self._names.source_of(record.stream),
                     "pts_s": _rounded(record.pts_s),
                     "event": record.event.value,
                     "detail": record.detail,
@@ -67,16 +71,14 @@ class Alerts:
         return {
             "type": "state",
             "stream": key[0],
-            "source": self._source(key[0]),
+            "name": self._names.of(key[0]),
+            "source": self._names.source_of(key[0]),
             "pts_s": _rounded(pts_s),
             "face": key[1],
             "from": None if before is None else before.value,
             "to": after,
             "p_fake_rolling": _rounded(p_fake_rolling),
         }
-
-    def _source(self, stream: int) -> str:
-        return self._sources[stream] if stream < len(self._sources) else ""
 
 
 def _rounded(value: float | None) -> float | None:

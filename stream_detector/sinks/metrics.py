@@ -35,6 +35,9 @@ AGE_BUCKETS_S = (
 """Upper bounds for the age of a verdict: dense from one quick score to STALE_AFTER_S, beyond which a
 verdict no longer speaks for now."""
 
+STAGE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""The same for one stage: some take a millisecond."""
+
 
 class Counts(Protocol):
     """An output that keeps its own count of what it could not pass on."""
@@ -97,6 +100,13 @@ class Metrics:
             buckets=AGE_BUCKETS_S,
             registry=self.registry,
         )
+        self._stages = Histogram(
+            "stream_detector_stage_seconds",
+            "What a scored frame spent in each stage on its way to the verdict.",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -117,6 +127,9 @@ class Metrics:
             self._scores[record.stream] += 1
             name = self._name_of(record.stream)
         self._age.labels(name).observe(record.age_ms / 1000)
+        if record.stamps is not None:
+            for stage, spent_s in record.stamps.stages_s().items():
+                self._stages.labels(stage).observe(spent_s)
 
     def end(self, summary: RunSummary) -> None:
         """Nothing is left to do: the last figures stand until the server stops."""
@@ -178,9 +191,7 @@ class Metrics:
                     in_view.add_metric([name, state.value], faces[stream.stream, state])
             if stream.frame_age_s is not None:
                 age.add_metric([name], stream.frame_age_s)
-            problem = stream_problem(
-                stream, running_s=status.running_s, max_frame_age_s=self._max_frame_age_s
-            )
+            problem = stream_problem(stream, max_frame_age_s=self._max_frame_age_s)
             healthy.add_metric([name], problem is None)
         for (index, event), count in sorted(events.items()):
             happened.add_metric([names.get(index, str(index)), event], count)

@@ -101,9 +101,7 @@ class MetricsServer:
                 "live": stream.live,
                 "ended": stream.ended,
                 "frame_age_s": None if stream.frame_age_s is None else round(stream.frame_age_s, 3),
-                "problem": stream_problem(
-                    stream, running_s=status.running_s, max_frame_age_s=self._max_frame_age_s
-                ),
+                "problem": stream_problem(stream, max_frame_age_s=self._max_frame_age_s),
             }
             for stream in status.streams
         ]

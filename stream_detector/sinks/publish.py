@@ -10,6 +10,7 @@ from stream_detector.sinks.json_lines import event_fields, score_fields
 from stream_detector.sinks.mqtt_link import MqttLink
 from stream_detector.sinks.outbox import Message
 from stream_detector.sinks.publish_address import BrokerAddress
+from stream_detector.sinks.stream_names import StreamNames
 
 _ONLINE = frozenset({"stream_started", "live", "resumed"})
 """Events after which a stream is seen."""
@@ -21,9 +22,9 @@ class Publisher(MqttLink):
     """A sink that publishes while it is entered. `begin`, `take` and `end` never wait for the broker.
 
         PREFIX/availability                   online, offline          retained; offline is the last will
-        PREFIX/STREAM/availability            online, offline          retained
-        PREFIX/STREAM/face/ID                 the newest score         retained; cleared when the face leaves
-        PREFIX/STREAM/event                   what happened            not retained
+        PREFIX/NAME/availability            online, offline          retained
+        PREFIX/NAME/face/ID                 the newest score         retained; cleared when the face leaves
+        PREFIX/NAME/event                   what happened            not retained
 
     Everything goes out with QoS 1. The README documents it.
     """
@@ -37,24 +38,28 @@ class Publisher(MqttLink):
         super().__init__(broker, clean=f"{broker.prefix}/+/face/+")
         self._prefix = broker.prefix
         self._precision = ""
+        self._names = StreamNames()
         self._streams: set[int] = set()
         self._in_view = FacesInView()
 
     def begin(self, header: RunHeader) -> None:
         """No stream is seen yet."""
         self._precision = header.precision
+        self._names.begin(header)
         for stream in range(len(header.sources)):
             self._say_available(stream, False)
 
     def take(self, record: Record) -> None:
         """A state or an event; faces that left are cleared from the broker."""
+        self._names.take(record)
         for key in self._in_view.take(record):
             self._put(self._face_topic(key), "", retain=True)
+        name = self._names.of(record.stream)
         if isinstance(record, FaceScore):
             topic = self._face_topic((record.stream, record.face_id))
-            self._put(topic, _json(score_fields(record, self._precision)), retain=True)
+            self._put(topic, _json(score_fields(record, name=name, precision=self._precision)), retain=True)
             return
-        self._put(f"{self._prefix}/{topic_level(str(record.stream))}/event", _json(event_fields(record)))
+        self._put(f"{self._stream_topic(record.stream)}/event", _json(event_fields(record, name=name)))
         if record.event.value in _ONLINE:
             self._say_available(record.stream, True)
         elif record.event.value in _OFFLINE:
@@ -69,11 +74,14 @@ class Publisher(MqttLink):
 
     def _say_available(self, stream: int, online: bool) -> None:
         self._streams.add(stream)
-        topic = f"{self._prefix}/{topic_level(str(stream))}/availability"
+        topic = f"{self._stream_topic(stream)}/availability"
         self._put(topic, "online" if online else "offline", retain=True)
 
+    def _stream_topic(self, stream: int) -> str:
+        return f"{self._prefix}/{topic_level(self._names.of(stream) or str(stream))}"
+
     def _face_topic(self, key: FaceKey) -> str:
-        return f"{self._prefix}/{topic_level(str(key[0]))}/face/{key[1]}"
+        return f"{self._stream_topic(key[0])}/face/{key[1]}"
 
     def _put(self, topic: str, payload: str, *, retain: bool = False) -> None:
         self.outbox.put(Message(topic, payload, retain))
