@@ -137,6 +137,22 @@ def test_the_figures_of_other_outputs_are_served_too() -> None:
     assert 'stream_detector_output_failing{output="publish"} 1.0' in text
 
 
+def test_a_stream_that_was_ended_and_added_again_goes_on_under_its_name(run: Run) -> None:
+    first = dataclasses.replace(SEEN, name="door", ended=True, frames=100, dropped={"find": 2})
+    again = dataclasses.replace(SEEN, stream=1, name="door", frames=7, dropped={"find": 1})
+    run.now = RunStatus((first, again), turns=1, turned_ago_s=0.1)
+    for stream in (0, 1):
+        run.metrics.take(dataclasses.replace(SCORE, stream=stream))
+    _, text = run.get("/metrics")
+    lines = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(lines) == len(set(lines)), "Prometheus refuses a page that says the same twice"
+    samples = run.samples()
+    assert samples["stream_detector_frames_total", "door"] == 107
+    assert samples["stream_detector_scores_total", "door"] == 2
+    assert samples["stream_detector_dropped_total", "find", "door"] == 3
+    assert samples["stream_detector_faces", "warming_up", "door"] == 1
+
+
 def test_healthz_says_503_and_why_while_the_newest_frame_is_too_old(run: Run) -> None:
     status, body = run.get("/healthz")
     assert status == 200

@@ -59,7 +59,7 @@ def run(
         pipeline = Pipeline(settings)
         others = stack.enter_context(open_outputs(wanted, pipeline.status))
         sink: Sink = JsonLines(sys.stdout) if as_json else stack.enter_context(Terminal(Console()))
-        systemd = _Told(Systemd(), pipeline, wanted.max_frame_age_s)
+        systemd = _ToSystemd(Systemd(), pipeline, wanted.max_frame_age_s)
         if not others:
             return _drive(pipeline, sink, signals, systemd, reload)
         fan_out = FanOut({_STDOUT: sink, **others})
@@ -70,14 +70,14 @@ def run(
         return code
 
 
-class _Told:
+class _ToSystemd:
     """Keeps systemd told how the run stands."""
 
     def __init__(self, systemd: Systemd, pipeline: "Pipeline", max_frame_age_s: float) -> None:
         self._systemd = systemd
         self._pipeline = pipeline
         self._max_frame_age_s = max_frame_age_s
-        self._looked_at_s = float("-inf")
+        self._looked_at_s = self._written_at_s = float("-inf")
         self._line = ""
         self._stopping = False
 
@@ -85,11 +85,13 @@ class _Told:
         self._systemd.ready()
 
     def alive(self) -> None:
-        if not self._systemd.asks:
+        now_s = time.monotonic()
+        if not self._systemd.asks or now_s - self._looked_at_s < _LOOK_AROUND_S:
             return
+        self._looked_at_s = now_s
         status = self._pipeline.status()
-        if time.monotonic() - self._looked_at_s >= _STATUS_EVERY_S:
-            self._looked_at_s = time.monotonic()
+        if now_s - self._written_at_s >= _STATUS_EVERY_S:
+            self._written_at_s = now_s
             self._line = _status_line(status, self._max_frame_age_s)
         self._systemd.alive(status.turns, self._line)
 
@@ -101,11 +103,14 @@ class _Told:
 
 def _status_line(status: RunStatus, max_frame_age_s: float) -> str:
     found = problems(status, max_frame_age_s=max_frame_age_s)
-    watched = "1 stream" if len(status.streams) == 1 else f"{len(status.streams)} streams"
+    count = sum(not stream.ended and not stream.failed for stream in status.streams)
+    watched = "1 stream" if count == 1 else f"{count} streams"
     return f"watching {watched}; " + ("; ".join(found) if found else "all is well")
 
 
-def _drive(pipeline: "Pipeline", sink: Sink, signals: Signals, systemd: _Told, reload: Reload | None) -> int:
+def _drive(
+    pipeline: "Pipeline", sink: Sink, signals: Signals, systemd: _ToSystemd, reload: Reload | None
+) -> int:
     begun = False
     drained_by_s: float | None = None
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from stream_detector.health import RunStatus, stream_problem
+from stream_detector.health import RunStatus, StreamStatus, stream_problem
 from stream_detector.optional import require
 from stream_detector.records import FaceScore, Record, RunHeader, RunSummary, State
 from stream_detector.sinks.in_view import FacesInView
@@ -89,8 +89,8 @@ class Metrics:
         self._header: RunHeader | None = None
         self._names: dict[int, str] = {}
         self._in_view = FacesInView()
-        self._scores: Counter[int] = Counter()
-        self._events: Counter[tuple[int, str]] = Counter()
+        self._scores: Counter[str] = Counter()
+        self._events: Counter[tuple[str, str]] = Counter()
         self.registry = CollectorRegistry()
         """What a scrape collects."""
         self._age = Histogram(
@@ -117,15 +117,15 @@ class Metrics:
 
     def take(self, record: Record) -> None:
         """Counts one record."""
+        name = self._name_of(record.stream)
         with self._lock:
             self._in_view.take(record)
             if not isinstance(record, FaceScore):
-                self._events[record.stream, record.event.value] += 1
+                self._events[name, record.event.value] += 1
                 return
             if record.p_fake is None:
                 return
-            self._scores[record.stream] += 1
-            name = self._name_of(record.stream)
+            self._scores[name] += 1
         self._age.labels(name).observe(record.age_ms / 1000)
         if record.stamps is not None:
             for stage, spent_s in record.stamps.stages_s().items():
@@ -136,40 +136,78 @@ class Metrics:
 
     def collect(self) -> Iterator["Metric"]:
         """The figures that are read off the run rather than counted up; called by the registry."""
-        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+        from prometheus_client.metrics_core import GaugeMetricFamily
 
         status = self._status()
-        names = {stream.stream: stream.name for stream in status.streams}
+        yield from self._of_build()
+        yield from self._of_counts(status)
+        yield from self._of_present([s for s in status.streams if not s.ended])
+        yield from self._of_outputs()
+        if status.turned_ago_s is not None:
+            yield GaugeMetricFamily(
+                "stream_detector_scorer_idle_seconds",
+                "Since the score thread last came round; it does so with nothing to score, too.",
+                value=status.turned_ago_s,
+            )
+
+    def _of_build(self) -> Iterator["Metric"]:
+        from prometheus_client.metrics_core import InfoMetricFamily
+
         with self._lock:
             header = self._header
-            scores, events = Counter(self._scores), Counter(self._events)
-            faces = Counter((stream, state) for (stream, _), state in self._in_view.states.items())
-
-        if header is not None:
-            program, _, version = header.program.rpartition(" ")
-            build = InfoMetricFamily("stream_detector_build", "What the run is made with.")
-            build.add_metric(
-                [],
-                {
-                    "program": program,
-                    "version": version,
-                    "model": header.model,
-                    "model_sha256": header.model_sha256,
-                    "backend": header.backend,
-                    "precision": header.precision,
-                },
-            )
-            yield build
-
-        source = GaugeMetricFamily(
-            "stream_detector_stream_info", "The address of a stream; always 1.", labels=["stream", "source"]
+        if header is None:
+            return
+        program, _, version = header.program.rpartition(" ")
+        build = InfoMetricFamily("stream_detector_build", "What the run is made with.")
+        build.add_metric(
+            [],
+            {
+                "program": program,
+                "version": version,
+                "model": header.model,
+                "model_sha256": header.model_sha256,
+                "backend": header.backend,
+                "precision": header.precision,
+            },
         )
+        yield build
+
+    def _of_counts(self, status: RunStatus) -> Iterator["Metric"]:
+        """What only ever grows. A stream that was ended and added again goes on under its name."""
+        from prometheus_client.metrics_core import CounterMetricFamily
+
+        decoded: Counter[str] = Counter()
+        given_up: Counter[tuple[str, str]] = Counter()
+        for stream in status.streams:
+            decoded[stream.name] += stream.frames
+            for stage, count in stream.dropped.items():
+                given_up[stream.name, stage] += count
+        with self._lock:
+            scores, events = Counter(self._scores), Counter(self._events)
         frames = CounterMetricFamily("stream_detector_frames", "Frames decoded.", labels=["stream"])
         scored = CounterMetricFamily("stream_detector_scores", "Faces scored.", labels=["stream"])
         dropped = CounterMetricFamily(
             "stream_detector_dropped", "What was given up, by stage.", labels=["stream", "stage"]
         )
         happened = CounterMetricFamily("stream_detector_events", "Events.", labels=["stream", "event"])
+        for name, count in sorted(decoded.items()):
+            frames.add_metric([name], count)
+            scored.add_metric([name], scores[name])
+        for labels, count in sorted(given_up.items()):
+            dropped.add_metric(labels, count)
+        for labels, count in sorted(events.items()):
+            happened.add_metric(labels, count)
+        yield from (frames, scored, dropped, happened)
+
+    def _of_present(self, streams: list[StreamStatus]) -> Iterator["Metric"]:
+        """What is the case now, of streams that have not ended."""
+        from prometheus_client.metrics_core import GaugeMetricFamily
+
+        with self._lock:
+            faces = Counter((stream, state) for (stream, _), state in self._in_view.states.items())
+        source = GaugeMetricFamily(
+            "stream_detector_stream_info", "The address of a stream; always 1.", labels=["stream", "source"]
+        )
         in_view = GaugeMetricFamily(
             "stream_detector_faces", "Faces in view, by state.", labels=["stream", "state"]
         )
@@ -179,31 +217,16 @@ class Metrics:
         healthy = GaugeMetricFamily(
             "stream_detector_stream_healthy", "1 while the stream is seen, else 0.", labels=["stream"]
         )
-        for stream in status.streams:
-            name = stream.name
-            source.add_metric([name, stream.shown], 1)
-            frames.add_metric([name], stream.frames)
-            scored.add_metric([name], scores[stream.stream])
-            for stage, count in stream.dropped.items():
-                dropped.add_metric([name, stage], count)
+        for stream in {stream.name: stream for stream in streams}.values():  # of one name, the newest
+            source.add_metric([stream.name, stream.shown], 1)
             for state in State:
                 if state is not State.NO_FACE:
-                    in_view.add_metric([name, state.value], faces[stream.stream, state])
+                    in_view.add_metric([stream.name, state.value], faces[stream.stream, state])
             if stream.frame_age_s is not None:
-                age.add_metric([name], stream.frame_age_s)
+                age.add_metric([stream.name], stream.frame_age_s)
             problem = stream_problem(stream, max_frame_age_s=self._max_frame_age_s)
-            healthy.add_metric([name], problem is None)
-        for (index, event), count in sorted(events.items()):
-            happened.add_metric([names.get(index, str(index)), event], count)
-        yield from (source, frames, scored, dropped, happened, in_view, age, healthy)
-
-        if status.turned_ago_s is not None:
-            yield GaugeMetricFamily(
-                "stream_detector_scorer_idle_seconds",
-                "Since the score thread last came round; it does so with nothing to score, too.",
-                value=status.turned_ago_s,
-            )
-        yield from self._of_outputs()
+            healthy.add_metric([stream.name], problem is None)
+        yield from (source, in_view, age, healthy)
 
     def _of_outputs(self) -> Iterator["Metric"]:
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
