@@ -89,7 +89,7 @@ def test_a_run_with_every_output_connects_to_the_hosts_it_was_given_and_to_no_ot
             cwd=REPOSITORY,
         )
         assert done.returncode == 0, done.stderr
-        assert records(done)[-1]["scores"] > 5
+        assert records(done)[-1]["scores"] > 0
         assert receiver.requests != []
         ports = {
             int(port)

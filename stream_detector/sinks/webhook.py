@@ -148,6 +148,7 @@ class Webhook:
             try:
                 self._queue.append(message)
             except OSError as error:
+                dropped = self._queue.dropped
                 self._keeping_trouble.failed(
                     f"cannot keep a message in {self.folder}: {error.strerror}; it is lost, make room"
                 )
