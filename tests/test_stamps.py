@@ -12,7 +12,7 @@ from tests.media import noise, write_clip
 
 def clip(folder: Path) -> Reader:
     """With B-frames, whose packets come later than those of the pictures they are shown before."""
-    options = {"bf": "2", "b_strategy": "0", "g": "30"}
+    options = {"bf": "2", "b_strategy": "0", "g": "30", "sc_threshold": "0"}
     path = write_clip(folder / "clip.mp4", frames=30, paint=noise, options=options)
     return Reader(parse_address(str(path)), threads=1)
 
