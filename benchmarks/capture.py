@@ -103,9 +103,9 @@ def watch(settings: Settings, *, seconds: float, batch_s: float | None = None) -
             if began_s is None:
                 began_s, cpu_s = now_s, time.process_time()
                 last_at_s = dict.fromkeys(range(len(settings.streams)), now_s)
-            if not seen.rss_mb or now_s - began_s - seen.rss_mb[-1][0] >= 1.0:
-                if (rss_mb := _rss_mb()) is not None:
-                    seen.rss_mb.append((now_s - began_s, rss_mb))
+            due = not seen.rss_mb or now_s - began_s - seen.rss_mb[-1][0] >= 1.0
+            if due and (rss_mb := _rss_mb()) is not None:
+                seen.rss_mb.append((now_s - began_s, rss_mb))
             if isinstance(record, FaceScore):
                 _count(seen, record, last_at_s, now_s)
             if now_s - began_s >= seconds:
