@@ -103,8 +103,9 @@ def watch(settings: Settings, *, seconds: float, batch_s: float | None = None) -
             if began_s is None:
                 began_s, cpu_s = now_s, time.process_time()
                 last_at_s = dict.fromkeys(range(len(settings.streams)), now_s)
-            if not seen.rss_mb or now_s - began_s - seen.rss_mb[-1][0] >= 1.0:
-                seen.rss_mb.append((now_s - began_s, _rss_mb()))
+            due = not seen.rss_mb or now_s - began_s - seen.rss_mb[-1][0] >= 1.0
+            if due and (rss_mb := _rss_mb()) is not None:
+                seen.rss_mb.append((now_s - began_s, rss_mb))
             if isinstance(record, FaceScore):
                 _count(seen, record, last_at_s, now_s)
             if now_s - began_s >= seconds:
@@ -210,14 +211,16 @@ def jain(rates: list[float]) -> float:
     return float(values.sum() ** 2 / (len(values) * (values**2).sum()))
 
 
-def rss_slope(samples: list[tuple[float, float]]) -> tuple[float, list[dict[str, float]]]:
+def rss_slope(samples: list[tuple[float, float]]) -> tuple[float | None, list[dict[str, float]]]:
     """Growth of the resident memory in MB per minute, by least squares, and the curve: one point per 30 s.
 
-    The first fifth of the time is left out: caches fill then.
+    The first fifth of the time is left out: caches fill then. The growth is None without two samples.
     """
+    if len(samples) < 2:
+        return None, []
     begin_s = samples[-1][0] / 5
     seconds, rss_mb = np.asarray([sample for sample in samples if sample[0] >= begin_s]).T
-    slope = float(np.polyfit(seconds, rss_mb, 1)[0]) * 60 if len(seconds) > 1 else 0.0
+    slope = float(np.polyfit(seconds, rss_mb, 1)[0]) * 60 if len(seconds) > 1 else None
     curve: list[dict[str, float]] = []
     for second, mb in samples:
         if not curve or second - curve[-1]["s"] >= 30:
@@ -225,13 +228,17 @@ def rss_slope(samples: list[tuple[float, float]]) -> tuple[float, list[dict[str,
     return slope, curve
 
 
-def _rss_mb() -> float:
-    """Resident memory of this process; NaN where the system does not tell."""
+def _rss_mb() -> float | None:
+    """Resident memory of this process; None where the system does not tell."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
-    return float("nan")
+    return None
+
+
+def _slope_text(mb_per_min: float | None) -> str:
+    return "not measured here" if mb_per_min is None else f"{mb_per_min:+.2f} MB/min"
 
 
 def capture_table(result: dict[str, Any]) -> str:
@@ -244,7 +251,7 @@ def capture_table(result: dict[str, Any]) -> str:
             f"p99 {over['age_ms']['p99']:.0f} ms; in line and scored {over['in_line_ms']['p99']:.0f} ms",
         ),
         ("", "even: Jain ≥ 0.95", f"{over['jain']:.3f}"),
-        ("", "memory < 1 MB/min", f"{over['rss_mb_per_min']:+.2f} MB/min"),
+        ("", "memory < 1 MB/min", _slope_text(over["rss_mb_per_min"])),
         (
             f"{many['streams']} streams of {WIDTH_PX}x{HEIGHT_PX} at {RATE_HZ}/s, "
             f"{many['score_hz']:g} score/s each, {many['seconds']:.0f} s",

@@ -188,8 +188,11 @@ class Stamps:
     """The picture was made; known only where it carries a time code."""
 
     def stages_s(self) -> dict[str, float]:
-        """Seconds spent in each stage, in order. Their sum is exactly `whole_s`: differences of clock
-        readings are multiples of the clock's own step, so nothing is rounded."""
+        """Seconds spent in each stage, in order.
+
+        Their sum is exactly `whole_s`: readings of a clock that has run for longer than a frame takes are
+        multiples of one step, and so are their differences, so nothing is rounded.
+        """
         return {
             "decode": self.decoded_at_s - self.packet_at_s,
             "wait": self.taken_at_s - self.decoded_at_s,

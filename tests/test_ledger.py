@@ -88,9 +88,18 @@ def test_a_streams_state_is_told_from_its_frames_and_its_end(monkeypatch: pytest
     assert state() is StreamState.FAILED
 
 
-@given(st.floats(0, 1e6), st.lists(st.integers(0, 10**9), min_size=len(STAGES), max_size=len(STAGES)))
+def test_what_a_stream_dropped_stays_known_after_its_end() -> None:
+    counts = [7]
+    kept = Ledger()
+    kept.begin(0, name=None, source="a", drops={"find": lambda: counts[0]})
+    kept.ended(0, StreamState.ENDED)
+    counts.clear()
+    assert kept.snapshot()[0].dropped == {"find": 7}
+
+
+@given(st.floats(10, 1e7), st.lists(st.integers(0, 10**9), min_size=len(STAGES), max_size=len(STAGES)))
 def test_the_stages_of_a_verdict_sum_exactly_to_the_whole(start_s: float, spent_ns: list[int]) -> None:
-    """A monotonic clock counts nanoseconds, as time.monotonic() does: rounded to doubles, like there."""
+    """Nanoseconds rounded to doubles, as time.monotonic() gives them some seconds after the boot."""
     at_ns = [round(start_s * 1e9)]
     for spent in spent_ns:
         at_ns.append(at_ns[-1] + spent)

@@ -159,7 +159,7 @@ def test_removing_a_stream_whose_host_is_silent_does_not_wait_for_the_host() -> 
             began_s = time.monotonic()
             pipeline.remove_stream(0)
             until(records, is_event(EventKind.STREAM_ENDED, 0))
-            assert time.monotonic() - began_s < 5  # its time-outs alone take 10 s
+            assert time.monotonic() - began_s < 9  # its time-outs alone take 10 s
             pipeline.stop()
 
 
@@ -273,13 +273,15 @@ def test_sighup_adds_and_ends_streams_of_a_running_program(tmp_path: Path) -> No
 
     path = tmp_path / "streams.toml"
     path.write_text(table("one") + table("two"))
-    program = subprocess.Popen(
-        [*PROGRAM, "watch", "--config", str(path), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
+    said = tmp_path / "stderr"
+    with said.open("w") as stderr:
+        program = subprocess.Popen(
+            [*PROGRAM, "watch", "--config", str(path), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=REPOSITORY,
+        )
     last_resort = threading.Timer(HANG_S, program.kill)
     last_resort.start()
     try:
@@ -287,22 +289,29 @@ def test_sighup_adds_and_ends_streams_of_a_running_program(tmp_path: Path) -> No
         wait_for(program.stdout, '"name":"two"', "no_face")
         path.write_text("nonsense")
         program.send_signal(signal.SIGHUP)
-        time.sleep(0.5)  # two signals in one look would be one
+        until_told(said, "the streams that run go on as they are")
         path.write_text(table("two") + table("three"))
         program.send_signal(signal.SIGHUP)
         wait_for(program.stdout, '"name":"one"', "stream_ended", "no longer in streams.toml")
         wait_for(program.stdout, '"stream":2,"name":"three"', "no_face")
         program.send_signal(signal.SIGTERM)
-        out, err = program.communicate(timeout=HANG_S)
+        out, _ = program.communicate(timeout=HANG_S)
     finally:
         last_resort.cancel()
         last_resort.join()
         program.kill()
         program.wait()
-    assert program.returncode == 0, err
-    assert err.count("the streams that run go on as they are") == 1
+    assert program.returncode == 0, said.read_text()
+    assert len(said.read_text().splitlines()) == 1
     assert '"name":"two","pts_s":null' not in out
     assert '"type":"summary"' in out.splitlines()[-1]
+
+
+def until_told(path: Path, words: str) -> None:
+    deadline_s = time.monotonic() + HANG_S
+    while words not in path.read_text():
+        assert time.monotonic() < deadline_s, f"it never said {words!r}"
+        time.sleep(0.02)
 
 
 def wait_for(lines: Any, *words: str) -> None:
