@@ -172,6 +172,10 @@ def test_other_paths_and_methods_are_refused(run: Run) -> None:
     with contextlib.closing(connection):
         connection.request("POST", "/metrics", b"x")
         assert connection.getresponse().status == 405
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", run.server.port, timeout=10)) as head:
+        head.request("HEAD", "/healthz")
+        answer = head.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
 
 
 def test_a_client_that_says_nothing_hides_the_health_from_nobody(run: Run) -> None:

@@ -80,9 +80,13 @@ class MetricsServer:
         self._worker.join(timeout_s=5.0)
 
     def _answer(self, request: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
-        path = request.get("PATH_INFO", "")
-        if request.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+        method = request.get("REQUEST_METHOD")
+        if method not in ("GET", "HEAD"):
             return _reply(start, "405 Method Not Allowed", "text/plain", b"only GET is answered\n")
+        body = self._page(request.get("PATH_INFO", ""), request, start)
+        return [] if method == "HEAD" else body
+
+    def _page(self, path: str, request: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         if path == "/metrics":
             return self._metrics(request, start)  # type: ignore[no-any-return]
         if path == "/healthz":

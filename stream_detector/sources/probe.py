@@ -39,7 +39,8 @@ class SourceReport:
     measured_rate_hz: float | None
     """Intervals per second of media time; None with fewer than two frames."""
     arrival_rate_hz: float | None
-    """Frames per second of waiting; None where the source is not live, or with fewer than two frames."""
+    """Frames per second of waiting, in the newer half of the look; None where the source is not live, or
+    with too few frames."""
     uneven: bool
     """The intervals vary too much for a constant frame rate."""
     jumps: int
@@ -98,7 +99,8 @@ def probe(address: SourceAddress, *, seconds: float = 5.0) -> SourceReport:
         transport=_transport(address),
         frames=len(pts_s),
         measured_rate_hz=_rate_hz(pts_s),
-        arrival_rate_hz=_rate_hz(came_at_s) if reader.live else None,
+        # The newer half: what FFmpeg read ahead while it opened the source comes all at once.
+        arrival_rate_hz=_rate_hz(came_at_s[len(came_at_s) // 2 :]) if reader.live else None,
         uneven=_uneven(pts_s),
         jumps=segment,
         key_frames=reader.key_frames,
