@@ -98,7 +98,10 @@ def test_a_run_can_be_cut_short_by_time_and_by_frames() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["watch"], 2, "Missing argument 'SOURCE'"),
+        (["watch"], 2, "there is nothing to watch: name a source"),
+        (["watch", "demo:", "--watch-config"], 2, "--watch-config makes no sense without --config"),
+        (["watch", "--config", "no-such.toml"], 2, "cannot read no-such.toml"),
+        (["watch", "--config", "README.md", "--score-hz", "0"], 2, "--score-hz 0.0 makes no sense"),
         (["watch", "a.mp4", "--no-such-option"], 2, "No such option"),
         (["watch", "a.mp4", "--score-hz", "0"], 2, "--score-hz 0.0 makes no sense"),
         (["watch", "a.mp4", "--backend", "magic"], 2, "magic"),

@@ -19,6 +19,8 @@ class SourceKind(StrEnum):
     LAVFI = "lavfi"
     """A filter graph of FFmpeg that makes pictures; as lossless as a file."""
     DEMO = "demo"
+    SELFTEST = "selftest"
+    """The demo as a live stream of our own, with the time in its pixels."""
 
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
@@ -27,7 +29,7 @@ _MAYBE_RECORDED = ("http", "https")
 _KNOWN = (
     "a path, file:, "
     + ", ".join(f"{scheme}://" for scheme in NETWORK_SCHEMES)
-    + ", webcam:, screen:, lavfi:, demo:"
+    + ", webcam:, screen:, lavfi:, demo:, selftest:"
 )
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?", re.ASCII)  # two letters at least: C: is a drive
 _REGION = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}\+\d{1,5}\+\d{1,5}", re.ASCII)
@@ -69,7 +71,7 @@ def parse_address(text: str) -> SourceAddress:
 
     Args:
         text: a path; file:PATH or file:///PATH; a URL with one of `NETWORK_SCHEMES`; webcam:0 or
-            webcam:/dev/video0; screen: or screen:WIDTHxHEIGHT+LEFT+TOP; lavfi:GRAPH; demo:.
+            webcam:/dev/video0; screen: or screen:WIDTHxHEIGHT+LEFT+TOP; lavfi:GRAPH; demo:; selftest:.
 
     Raises:
         SourceError: it is none of these.
@@ -103,6 +105,12 @@ def parse_address(text: str) -> SourceAddress:
             if rest:
                 raise SourceError(f"cannot understand {_shown(text)}: demo: takes nothing after the colon")
             return SourceAddress(SourceKind.DEMO, "", "demo:", live=False)
+        case "selftest":
+            if rest:
+                raise SourceError(
+                    f"cannot understand {_shown(text)}: selftest: takes nothing after the colon"
+                )
+            return SourceAddress(SourceKind.SELFTEST, "", "selftest:", live=True)
     if scheme in NETWORK_SCHEMES:
         shown = _shown(text)
         # An authority without a host cannot be reached, and FFmpeg may take it for something else.

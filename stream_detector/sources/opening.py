@@ -58,8 +58,8 @@ def openings(
             return [_screen(address, platform, environment)]
         case SourceKind.LAVFI:
             return [Opening(address.text, "lavfi", {})]
-        case SourceKind.DEMO:
-            raise ValueError("demo: is drawn by the program, not opened with FFmpeg")
+        case SourceKind.DEMO | SourceKind.SELFTEST:
+            raise ValueError(f"{address.shown} is drawn by the program, not opened with FFmpeg")
 
 
 def _network(url: str, timeout_s: float) -> Opening:

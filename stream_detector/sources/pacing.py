@@ -38,7 +38,8 @@ class Paced:
                     started_s = now_s - frame.pts_s
                 if self._stopped.wait(max(0.0, started_s + frame.pts_s - now_s)):
                     return
-                yield dataclasses.replace(frame, captured_at_s=time.monotonic())
+                # The packet was read ahead of its time: that wait is no delay.
+                yield dataclasses.replace(frame, captured_at_s=time.monotonic(), packet_at_s=None)
 
     def stop(self) -> None:
         """Make `frames` end at once."""

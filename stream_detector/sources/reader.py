@@ -95,10 +95,10 @@ class Reader:
             threads: for decoding; 0 = as many as there are processors.
 
         Raises:
-            ValueError: the address is `demo:`, which is drawn, not read.
+            ValueError: the address is `demo:` or `selftest:`, which is drawn, not read.
         """
-        if address.kind is SourceKind.DEMO:
-            raise ValueError("demo: is drawn by the program, not read with FFmpeg")
+        if address.kind in (SourceKind.DEMO, SourceKind.SELFTEST):
+            raise ValueError(f"{address.shown} is drawn by the program, not read with FFmpeg")
         self.facts: SourceFacts | None = None
         """None until the first frame."""
         self.live = address.live
@@ -196,6 +196,7 @@ class Reader:
                     last_key_s = pts_s
                 coded_size_px = frame.width, frame.height
                 pixel_format, colour_range = frame.format.name, frame.color_range
+                packet_at_s = frame.opaque if isinstance(frame.opaque, float) else None
                 picture = DecodedPicture(frame, converter)
                 if self.facts is None:
                     self.facts = SourceFacts(
@@ -225,6 +226,7 @@ class Reader:
                     captured_at_s=captured_at_s,
                     picture=picture,
                     segment=segment,
+                    packet_at_s=packet_at_s,
                 )
                 index += 1
         if index == 0 and not self._stopped.is_set():
@@ -240,6 +242,7 @@ class Reader:
         context.thread_type = "SLICE" if self.live else "AUTO"
         if self.live:
             context.flags |= Flags.low_delay
+        context.flags |= Flags.copy_opaque  # each picture keeps the stamp of its packet
         context.options = {"max_pixels": str(_MAX_PIXELS)}
 
     def _decoded(
@@ -300,6 +303,7 @@ class Reader:
             if packet is None:
                 return
             breaks = 0
+            packet.opaque = time.monotonic()
             yield packet
 
 
