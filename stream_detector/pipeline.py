@@ -32,7 +32,9 @@ from stream_detector.look import Look
 from stream_detector.records import (
     EventKind,
     FaceCrop,
+    FaceScore,
     Frame,
+    Reason,
     Record,
     RunHeader,
     RunSummary,
@@ -50,11 +52,14 @@ from stream_detector.sources.address import SourceAddress, SourceKind, parse_add
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.pacing import Paced
 from stream_detector.sources.reader import Reader
+from stream_detector.sources.reconnect import ReconnectingSource
 from stream_detector.stages import Scorer, Source
 from stream_detector.verdict import Verdicts
 from stream_detector.worker import Worker
 
 _TICK_S = 0.25
+_NOTICED_WITHIN_S = 0.4
+"""By so much a silent stream must be noticed early to be `stale` in time: a look, and the batch before it."""
 """How often the score thread looks for streams that fell silent while nothing else happens."""
 _RESULTS_HELD = 16
 """Records a slow reader may be behind before the scorer waits for it: 3 s of one face at 5 Hz."""
@@ -209,15 +214,20 @@ class Pipeline:
 
     def _capture(self, stream: int) -> None:
         source, frames, settings = self._sources[stream], self._frames[stream], self._settings
-        with closing(source.frames()) as decoded:
-            for count, frame in enumerate(decoded, start=1):
-                if settings.duration_s is not None and frame.pts_s >= settings.duration_s:
-                    return
-                if count == 1:
+        count = 0
+        with closing(source.frames()) as delivered:
+            for item in delivered:
+                if count == 0:  # before the first frame, live sources already have news
                     frames.set_lossless(not source.live)
                     self._exchange.set_lossless(stream, not source.live)
-                self._ledger.decoded(stream, frame.pts_s)
-                frames.put(frame)
+                if isinstance(item, StreamEvent):
+                    self._exchange.put(stream, [item])
+                    continue
+                count += 1
+                if settings.duration_s is not None and item.pts_s >= settings.duration_s:
+                    return
+                self._ledger.decoded(stream, item.pts_s)
+                frames.put(item)
                 if count == settings.max_frames:
                     return
 
@@ -234,7 +244,8 @@ class Pipeline:
                 self._exchange.put(stream, look.end(EventKind.STREAM_ENDED))
             except SourceError as error:
                 self._failures[stream] = error
-                self._exchange.put(stream, look.end(EventKind.STREAM_FAILED, str(error)))
+                reason = None if error.reason is None else Reason(error.reason)
+                self._exchange.put(stream, look.end(EventKind.STREAM_FAILED, str(error), reason))
             finally:
                 self._frames[stream].close()  # a picture that cannot be converted must free its decoder
 
@@ -250,10 +261,13 @@ class Pipeline:
             self._ready.put(self._header_for(scorer))
             looked_at_s = time.monotonic()
             while True:
+                late = False
                 with suppress(TimeoutError):
                     for record in self._judge(scorer, self._exchange.take(_TICK_S)):
                         self._records.put(record)
-                if time.monotonic() - looked_at_s >= _TICK_S:
+                        # A picture that waited for the scorer may be of a stream that fell silent since.
+                        late |= isinstance(record, FaceScore) and record.age_ms >= 1000 * _TICK_S
+                if late or time.monotonic() - looked_at_s >= _TICK_S:
                     looked_at_s = time.monotonic()
                     self._report_staleness()
 
@@ -291,7 +305,7 @@ class Pipeline:
             if not source.live and address.kind is not SourceKind.NETWORK:
                 continue
             silent_s = self._ledger.silent_for_s(stream)
-            silent = silent_s is not None and silent_s > STALE_AFTER_S
+            silent = silent_s is not None and silent_s > STALE_AFTER_S - _NOTICED_WITHIN_S
             limit_s = 0.0 if silent else max(STALE_AFTER_S, between_s)
             for record in self._verdicts.stale(stream, now_s, older_than_s=limit_s):
                 self._records.put(record)
@@ -348,8 +362,16 @@ class _RunEnd:
 
 def _make_source(address: SourceAddress, stream: int, settings: Settings) -> Source:
     source: Source
-    if address.kind is SourceKind.DEMO:
-        source = DemoSource(stream=stream)
-    else:
-        source = Reader(address, stream=stream, open_timeout_s=OPEN_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S)
+    match address.kind:
+        case SourceKind.DEMO:
+            source = DemoSource(stream=stream)
+        case SourceKind.FILE | SourceKind.LAVFI:
+            source = Reader(address, stream=stream, hwaccel=settings.hwaccel)
+        case _:
+            source = ReconnectingSource(
+                address,
+                stream=stream,
+                give_up_after_s=settings.give_up_after_s,
+                hwaccel=settings.hwaccel,
+            )
     return Paced(source) if settings.realtime and not address.live else source

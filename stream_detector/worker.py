@@ -35,6 +35,11 @@ class Worker:
         """Start the thread. Once only."""
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the thread has started and not ended."""
+        return self._thread.is_alive()
+
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end; a worker that never started has ended.
 

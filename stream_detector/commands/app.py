@@ -9,7 +9,15 @@ import typer
 from stream_detector import __version__
 from stream_detector.commands.edge import run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
-from stream_detector.settings import Backend, FaceModel, RunPrecision, Settings, make_settings
+from stream_detector.settings import (
+    Backend,
+    FaceModel,
+    HardwareDecoder,
+    RunPrecision,
+    Settings,
+    make_settings,
+)
+from stream_detector.sources.globs import expand_globs
 
 app = typer.Typer(
     name="stream-detector",
@@ -26,7 +34,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="A file, rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH or demo:",
+        help="A file, 'folder/*.mp4', rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH or demo:",
         show_default=False,
     ),
 ]
@@ -63,6 +71,18 @@ MaxFrames = Annotated[
     int | None,
     typer.Option(metavar="N", help="Stop after so many frames of each source.", show_default=False),
 ]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="A live source without a picture for so long has failed; 0: at its first failure.  "
+        "[default: it is tried again for ever]",
+    ),
+]
+HwAccel = Annotated[
+    HardwareDecoder,
+    typer.Option("--hwaccel", help="What decodes besides software; where it cannot, a warning says so once."),
+]
 Realtime = Annotated[
     bool, typer.Option("--realtime", help="Play files at their own speed, dropping late frames.")
 ]
@@ -85,6 +105,8 @@ def watch(
     min_face: MinFace = None,
     duration: Duration = None,
     max_frames: MaxFrames = None,
+    give_up_after: GiveUpAfter = None,
+    hwaccel: HwAccel = "off",
     realtime: Realtime = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
@@ -94,7 +116,7 @@ def watch(
     """
     log_to_stderr(log_level)
     settings = make_settings(
-        sources=tuple(sources),
+        sources=expand_globs(sources),
         model=model,
         backend=backend,
         precision=precision,
@@ -107,6 +129,8 @@ def watch(
         min_face_px=min_face,
         duration_s=duration,
         max_frames=max_frames,
+        give_up_after_s=give_up_after,
+        hwaccel=hwaccel,
         realtime=realtime,
     )
     from stream_detector.commands.watch import run

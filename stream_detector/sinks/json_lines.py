@@ -70,6 +70,7 @@ class JsonLines:
                     "stream": record.stream,
                     "pts_s": _rounded(record.pts_s, 3),
                     "event": record.event,
+                    "reason": record.reason,
                     "face": record.face_id,
                     "detail": record.detail,
                 },

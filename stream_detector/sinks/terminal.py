@@ -24,6 +24,16 @@ from stream_detector.records import (
 from stream_detector.settings import STALE_AFTER_S
 
 _BAR_CELLS = 20
+_TOLD = {
+    EventKind.CONNECTING: "connecting …",
+    EventKind.STALLED: "stalled",
+    EventKind.RECONNECTING: "connecting again …",
+    EventKind.AUTH_FAILED: "refused",
+    EventKind.GAVE_UP: "given up",
+    EventKind.STREAM_ENDED: "ended",
+    EventKind.STREAM_FAILED: "failed",
+}
+"""What is said of a stream without a picture, where the event holds no sentence."""
 _RATE_WINDOW = 16
 _DRAWS_PER_S = 8
 
@@ -111,8 +121,10 @@ class Terminal:
                 self._lines.pop((record.stream, record.face_id), None)
             elif record.event is EventKind.NO_FACE:
                 self._said[record.stream] = "no face in view"
-            elif record.event in (EventKind.STREAM_ENDED, EventKind.STREAM_FAILED):
-                self._said[record.stream] = record.detail or "ended"
+            elif record.event in _TOLD:
+                self._said[record.stream] = record.detail or _TOLD[record.event]
+            elif record.event in (EventKind.LIVE, EventKind.RESUMED):
+                self._said.pop(record.stream, None)
 
     def end(self, summary: RunSummary) -> None:
         """Leaves a last table on the screen, one line per face."""

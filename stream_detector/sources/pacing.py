@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 
-from stream_detector.records import Frame
+from stream_detector.records import Frame, StreamEvent
 from stream_detector.stages import Source
 
 
@@ -24,8 +24,8 @@ class Paced:
         """Of the wrapped source."""
         return self._source.damaged_packets
 
-    def frames(self) -> Generator[Frame]:
-        """The frames of the wrapped source, each no earlier than its time.
+    def frames(self) -> Generator[Frame | StreamEvent]:
+        """What the wrapped source yields, each frame no earlier than its time.
 
         Raises:
             SourceError: as the wrapped source does.
@@ -33,6 +33,9 @@ class Paced:
         started_s: float | None = None
         with closing(self._source.frames()) as frames:
             for frame in frames:
+                if isinstance(frame, StreamEvent):
+                    yield frame
+                    continue
                 now_s = time.monotonic()
                 if started_s is None:
                     started_s = now_s - frame.pts_s
