@@ -165,7 +165,7 @@ class ReconnectingSource:
                 except Closed:
                     if self._stopped.is_set() or not session.reader.live:
                         return None
-                    return ended(self._address, at_s=self._seams.at(self._pictured_at_s) or 0.0)
+                    return ended(self._address, at_s=self._seams.now_s or 0.0)
                 except SourceError as error:
                     return None if self._stopped.is_set() else error
                 if began_s is None:
@@ -239,7 +239,7 @@ class ReconnectingSource:
             return False
         if self._ever_live:
             return True
-        if self._seams.at(0.0) is not None:  # a recording has begun: it would begin anew
+        if self._seams.now_s is not None:  # a recording has begun: it would begin anew
             return False
         return self._address.kind is SourceKind.NETWORK and (self._address.live or reason in _PASSING)
 
@@ -264,5 +264,4 @@ class ReconnectingSource:
         if failure is not None:
             reason = None if failure.reason is None else Reason(failure.reason)
             detail = str(failure)
-        pts_s = self._seams.at(time.monotonic())
-        return StreamEvent(self._stream, pts_s, kind, detail=detail, reason=reason)
+        return StreamEvent(self._stream, self._seams.now_s, kind, detail=detail, reason=reason)

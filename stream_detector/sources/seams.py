@@ -25,6 +25,11 @@ class Seams:
         self._begun = False
         self._last: Frame | None = None
 
+    @property
+    def now_s(self) -> float | None:
+        """Media time of the last frame; None before the first."""
+        return None if self._last is None else self._last.pts_s
+
     def begin(self) -> None:
         """A new session: the next frame is its first."""
         self._index = 0 if self._last is None else self._last.index + 1
@@ -35,7 +40,9 @@ class Seams:
         """`frame` with its place in the whole stream; sessions count from 0 each."""
         if not self._begun:
             self._begun = True
-            self._offset_s = self.at(frame.captured_at_s) or 0.0
+            if self._last is not None:
+                gap_s = max(0.0, frame.captured_at_s - self._last.captured_at_s)
+                self._offset_s = self._last.pts_s + gap_s
         self._last = dataclasses.replace(
             frame,
             index=self._index + frame.index,
@@ -43,9 +50,3 @@ class Seams:
             pts_s=self._offset_s + frame.pts_s,
         )
         return self._last
-
-    def at(self, now_s: float) -> float | None:
-        """Media time at `now_s`, a time.monotonic(); None before the first frame."""
-        if self._last is None:
-            return None
-        return self._last.pts_s + max(0.0, now_s - self._last.captured_at_s)
