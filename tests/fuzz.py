@@ -56,7 +56,7 @@ def fuzz(*, first: int = 0, cases: int) -> Outcome:
 
 
 def mutate(whole: bytes, case: int) -> bytes:
-    """The damage of `case`: up to 30 bytes changed, half the time where the headers are; a quarter cut off."""
+    """The damage of `case`: up to 30 bytes changed, half the time in the headers; a quarter is cut off."""
     rng = random.Random(case)
     mutated = bytearray(whole)
     reach = len(mutated) if rng.random() < 0.5 else min(len(mutated), _HEADER_BYTES)

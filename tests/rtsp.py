@@ -16,6 +16,7 @@ from tests import media, servers
 
 CLOCK_HZ = 90_000
 """Of the RTP time stamps of video."""
+_LONGEST_PAYLOAD = 1400
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,15 @@ class Picture:
 
 
 def coded(
-    count: int, *, width_px: int = 64, height_px: int = 48, rate_hz: int = 25, key_every: int = 5
+    count: int,
+    *,
+    width_px: int = 64,
+    height_px: int = 48,
+    rate_hz: int = 25,
+    key_every: int = 5,
+    paint: media.Painter = media.grey,
 ) -> list[Picture]:
-    """`count` grey pictures (`media.grey`) as a camera codes them: no B-frames, no delay."""
+    """`count` pictures as a camera codes them: no B-frames, no delay."""
     context = av.CodecContext.create("libx264", "w")
     context.width, context.height, context.pix_fmt = width_px, height_px, "yuv420p"
     context.time_base = Fraction(1, rate_hz)
@@ -42,7 +49,7 @@ def coded(
     }
     pictures = []
     for index in range(count):
-        image = av.VideoFrame.from_ndarray(media.grey(index, width_px, height_px)).reformat(format="yuv420p")
+        image = av.VideoFrame.from_ndarray(paint(index, width_px, height_px)).reformat(format="yuv420p")
         image.pts = index
         (packet,) = context.encode(image)
         units = tuple(unit for unit in re.split(rb"\x00\x00\x00?\x01", bytes(packet)) if unit)
@@ -59,13 +66,14 @@ class Wire:
         self._sequence = itertools.count()
 
     def send(self, picture: Picture, timestamp: int) -> None:
-        """One picture as interleaved RTP (RFC 6184, single NAL unit packets; RFC 2326, section 10.12)."""
-        for place, unit in enumerate(picture.units, start=1):
-            marker = 0x80 if place == len(picture.units) else 0
+        """One picture as interleaved RTP (RFC 2326, section 10.12)."""
+        payloads = [payload for unit in picture.units for payload in _payloads(unit)]
+        for place, payload in enumerate(payloads, start=1):
+            marker = 0x80 if place == len(payloads) else 0
             header = struct.pack(
                 ">BBHII", 0x80, 96 | marker, next(self._sequence) & 0xFFFF, timestamp & 0xFFFFFFFF, 1
             )
-            packet = header + unit
+            packet = header + payload
             self.connection.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
 
     def stream(self, pictures: Iterable[Picture], *, rate_hz: int = 25, start: int = CLOCK_HZ) -> int:
@@ -81,6 +89,19 @@ class Wire:
     def silence(self) -> None:
         """Nothing more, until the test ends."""
         self.ended.wait(60)
+
+
+def _payloads(unit: bytes) -> list[bytes]:
+    """A NAL unit as it is, or in fragments where it is long (FU-A, RFC 6184, section 5.8)."""
+    if len(unit) <= _LONGEST_PAYLOAD:
+        return [unit]
+    indicator, kind = unit[0] & 0xE0 | 28, unit[0] & 0x1F
+    parts = [unit[at : at + _LONGEST_PAYLOAD] for at in range(1, len(unit), _LONGEST_PAYLOAD)]
+    first, last = 0, len(parts) - 1
+    return [
+        bytes([indicator, kind | (0x80 if at == first else 0) | (0x40 if at == last else 0)]) + part
+        for at, part in enumerate(parts)
+    ]
 
 
 Script = Callable[[Wire], None]

@@ -1,6 +1,7 @@
 """Against a real RTSP server: GStreamer's, from Debian, killed, stopped and started again."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.conftest import REPOSITORY
 from tests.servers import closed_port
 from tests.watching import Watching
 
+PROGRAM = [sys.executable, "-m", "stream_detector"]
 PYTHON = "/usr/bin/python3"
 BINDINGS = (
     "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer; "
@@ -73,7 +75,7 @@ class Program:
         self.lines: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stream_detector", *arguments],
+            [*PROGRAM, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -187,6 +189,44 @@ def test_a_real_server_that_refuses_the_password_is_named_and_the_password_is_no
     assert seen.failure is not None
     assert seen.failure.reason == Reason.AUTH
     assert "hunter2" not in f"{seen.events} {seen.failure}"
+
+
+def test_the_program_names_no_password_that_a_real_server_refuses_whatever_is_logged() -> None:
+    port = closed_port()
+    url = f"rtsp://watcher:hunter2@127.0.0.1:{port}/cam?token=hunter3"
+    with real_server(port, "sesame"):
+        done = subprocess.run(
+            [*PROGRAM, "watch", url, "--json", "--give-up-after", "0", "--log-level", "debug"],
+            capture_output=True,
+            text=True,
+            timeout=2 * HANG_S,
+            cwd=REPOSITORY,
+        )
+    assert done.returncode == 3, done.stderr
+    events = [line["event"] for line in map(json.loads, done.stdout.splitlines()) if line["type"] == "event"]
+    assert events == ["connecting", "auth_failed", "gave_up", "stream_failed"]
+    assert "password" in done.stderr
+    assert "hunter" not in done.stdout + done.stderr
+
+
+def test_watching_a_real_server_connects_to_that_server_only(tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace (Debian: apt-get install strace)")
+    port, log = closed_port(), tmp_path / "calls"
+    watched = ["watch", f"rtsp://127.0.0.1:{port}/cam", "--json", "--max-frames", "20"]
+    with real_server(port):
+        done = subprocess.run(
+            [strace, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(log), *PROGRAM, *watched],
+            capture_output=True,
+            text=True,
+            timeout=2 * HANG_S,
+            cwd=REPOSITORY,
+        )
+    assert done.returncode == 0, done.stderr
+    calls = [line for line in log.read_text().splitlines() if "sin_port" in line or "sin6_port" in line]
+    assert calls
+    assert [call for call in calls if f"htons({port})" not in call or '"127.0.0.1"' not in call] == []
 
 
 def test_a_path_that_a_real_server_does_not_have_is_not_found() -> None:

@@ -14,6 +14,7 @@ from stream_detector.sources.backoff import (
     LAST_INTERVAL_S,
     Backoff,
 )
+from stream_detector.sources.pacing import SegmentPace
 from stream_detector.sources.seams import Seams
 from tests import media
 
@@ -49,6 +50,16 @@ def test_after_the_first_minute_the_waits_double_from_one_to_thirty_seconds() ->
     ]
     backoff.reset()
     assert backoff.wait_s(EARLY_S) == FIRST_INTERVAL_S
+
+
+def test_pictures_of_a_segment_wait_for_their_time_and_a_late_one_starts_anew() -> None:
+    pace = SegmentPace()
+    assert [pace.wait_s(pts_s, 100.0) for pts_s in (0.0, 1.0, 2.0)] == [0.0, 1.0, 2.0]
+    assert pace.wait_s(3.0, 103.2) == 0.0  # a little late: the next is on time again
+    assert pace.wait_s(4.0, 103.5) == pytest.approx(0.5)
+    assert pace.wait_s(5.0, 110.0) == 0.0  # very late: time starts anew here
+    assert pace.wait_s(6.0, 110.0) == pytest.approx(1.0)
+    assert pace.wait_s(100.0, 110.0) == 0.0  # a jump
 
 
 def test_chance_shortens_a_wait_by_half_at_most() -> None:

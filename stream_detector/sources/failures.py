@@ -57,11 +57,17 @@ def open_failure(
                 f"cannot read {shown}: permission denied; check who may read it", Reason.REFUSED
             )
     if network:
-        if isinstance(error, av.InvalidDataError | av.EOFError):
+        if isinstance(error, av.InvalidDataError):
             return SourceError(
-                f"cannot read {shown}: what the server sends is no video FFmpeg knows; check the address, "
-                f"port and path",
+                f"cannot read {shown}: the server hung up, or what it sends is no video FFmpeg knows; "
+                f"check the address, port and path",
                 Reason.DAMAGED,
+            )
+        if isinstance(error, av.EOFError | av.ConnectionResetError | av.BrokenPipeError):
+            return SourceError(
+                f"cannot read {shown}: the server hung up while it was being opened; check the address, and "
+                f"the server's own log",
+                Reason.ENDED,
             )
         return SourceError(
             f"cannot reach {shown}: {_reason(error, address)}; check the host name, the port and the network",

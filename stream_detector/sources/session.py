@@ -1,8 +1,9 @@
 """One opening of a source, read in a thread of its own and watched from another."""
 
+import dataclasses
+import threading
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass
 
 from stream_detector.errors import ShutdownError, SourceError
 from stream_detector.handoff import Handoff
@@ -10,14 +11,17 @@ from stream_detector.records import Frame
 from stream_detector.settings import FIRST_FRAME_TIMEOUT_S, OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from stream_detector.sources.address import SourceAddress
 from stream_detector.sources.failures import ended, no_picture, open_time_out, read_time_out
+from stream_detector.sources.pacing import SegmentPace
 from stream_detector.sources.reader import Phase, Reader
 from stream_detector.worker import Worker
 
+_SEGMENTED = frozenset({"hls"})
+"""Containers that bring seconds of video at once: shown so, they would be a burst and a silence."""
 _LEAVING_S = 0.5
 """How long leaving waits for the reading thread, which at once notices when it gets to run at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
     """How long each phase of a session may take, in seconds."""
 
@@ -63,6 +67,7 @@ class Session:
             hwaccel=hwaccel,
             on_phase=self._items.put,
         )
+        self._left = threading.Event()
         self.phase = Phase.OPEN
         self._since_s = time.monotonic()
         self._at_s = 0.0
@@ -104,6 +109,7 @@ class Session:
 
     def close(self) -> None:
         """Make `take` and the reading thread end soon. Any thread, twice too."""
+        self._left.set()
         self.reader.stop()
         self._items.close()
 
@@ -119,8 +125,14 @@ class Session:
         return self._thread.running
 
     def _read(self) -> None:
+        pace = SegmentPace()
         with closing(self.reader.frames()) as frames:
             for frame in frames:
+                facts = self.reader.facts
+                if facts is not None and facts.live and facts.container in _SEGMENTED:
+                    if self._left.wait(pace.wait_s(frame.pts_s, time.monotonic())):
+                        return
+                    frame = dataclasses.replace(frame, captured_at_s=time.monotonic())
                 self._items.put(frame)
 
     def _overdue(self) -> SourceError:

@@ -16,6 +16,9 @@ _MAX_PIXELS = 16384 * 8192
 _MAX_RATE_HZ = 1000
 """Above it the stated rate is a clock rate (90000) that somebody wrote into the wrong field."""
 
+_TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})
+"""FFmpeg plays a .txt as a terminal would show it. An error page of a server is no camera."""
+
 
 def choose_video(container: InputContainer, address: SourceAddress) -> VideoStream:
     """The main video; all else is discarded, so that it costs nothing and cannot hide a stall.
@@ -42,6 +45,8 @@ def choose_video(container: InputContainer, address: SourceAddress) -> VideoStre
             f"cannot decode {address.shown}: this FFmpeg has no decoder for its video; convert it to H.264",
             Reason.UNSUPPORTED,
         )
+    if video.codec_context.name in _TEXT_CODECS:
+        raise SourceError(f"cannot watch {address.shown}: it is text; expected video", Reason.DAMAGED)
     if video.codec_context.width * video.codec_context.height > _MAX_PIXELS:
         raise SourceError(
             f"cannot watch {address.shown}: its pictures are {video.codec_context.width}x"
