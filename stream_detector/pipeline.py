@@ -1,7 +1,8 @@
 """Wires every stage and owns every thread of a run.
 
 thread           owns                       takes from               gives to
-capture (1/str.) the source's container     network, device, file    frames: Handoff(1); live: newest wins
+read    (1/live) the source's container     network, device          frames: the capture thread
+capture (1/str.) files; else the watchdog   file, or read            frames: Handoff(1); live: newest wins
 find    (1/str.) MediaPipe, the tracker     frames                   crops and notices: one CropExchange
 score   (1)      the model, the verdicts    crops of ALL streams     records: one Handoff
 caller           stdout, or a window        records                  the world
