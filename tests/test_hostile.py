@@ -181,6 +181,21 @@ def test_packets_that_hold_no_picture_are_told_as_no_data_within_the_limit_for_t
     assert took_s < LIMITS.open_s + LIMITS.first_frame_s + SLACK_S + NOISE_S
 
 
+def test_pictures_that_turn_to_noise_are_told_as_no_data_within_the_limit_between_frames() -> None:
+    def script(wire: rtsp.Wire) -> None:
+        rng = random.Random(3)
+        timestamp = wire.stream(rtsp.coded(10))
+        noise = (rtsp.Picture((b"\x65" + rng.randbytes(200),), True) for _ in itertools.count())
+        wire.stream(noise, start=timestamp)
+
+    with servers.serving(rtsp.playing(script)) as server, Watching(source(server.port)) as seen:
+        lost = seen.event(EventKind.RECONNECTING, within_s=HANG_S)
+        at_s = seen.came_at_s(lambda item: item is lost, within_s=0)
+        before = [frame.captured_at_s for frame in seen.frames if frame.captured_at_s < at_s]
+    assert lost.reason is Reason.NO_DATA
+    assert at_s - before[-1] < LIMITS.between_frames_s + SLACK_S + NOISE_S
+
+
 def test_garbage_between_the_packets_of_a_connection_is_left_behind_by_opening_another() -> None:
     """Bound: the limit between frames, then a new connection at once."""
 

@@ -235,10 +235,10 @@ class ReconnectingSource:
         return wait_s
 
     def _worth_retrying(self, reason: Reason | None) -> bool:
-        if reason is Reason.UNSUPPORTED:
-            return False
         if self._ever_live:
             return True
+        if reason is Reason.UNSUPPORTED:
+            return False
         if self._seams.now_s is not None:  # a recording has begun: it would begin anew
             return False
         return self._address.kind is SourceKind.NETWORK and (self._address.live or reason in _PASSING)

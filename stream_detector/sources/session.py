@@ -71,6 +71,7 @@ class Session:
         self.phase = Phase.OPEN
         self._since_s = time.monotonic()
         self._at_s = 0.0
+        self._damaged = 0
         self._thread = Worker(f"read-{stream}", self._read, self._items)
         self._thread.start()
 
@@ -104,7 +105,7 @@ class Session:
                 self.phase = item
                 continue
             self.phase = Phase.BETWEEN_FRAMES
-            self._at_s = item.pts_s
+            self._at_s, self._damaged = item.pts_s, self.reader.damaged_packets
             return item
 
     def close(self) -> None:
@@ -136,16 +137,14 @@ class Session:
                 self._items.put(frame)
 
     def _overdue(self) -> SourceError:
-        address, limits = self._address, self._limits
+        address, limits, damaged = self._address, self._limits, self.reader.damaged_packets
         match self.phase:
             case Phase.OPEN:
                 return open_time_out(address, limits.open_s)
             case Phase.FIRST_FRAME:
-                return no_picture(
-                    address,
-                    waited_s=limits.first_frame_s,
-                    damaged_packets=self.reader.damaged_packets,
-                )
+                return no_picture(address, waited_s=limits.first_frame_s, damaged_packets=damaged)
+            case Phase.BETWEEN_FRAMES if damaged > self._damaged:
+                return no_picture(address, waited_s=limits.between_frames_s, damaged_packets=damaged)
             case Phase.BETWEEN_FRAMES:
                 return read_time_out(address, at_s=self._at_s, timeout_s=limits.between_frames_s)
             case Phase.END:
