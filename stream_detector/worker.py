@@ -36,9 +36,9 @@ class Worker:
         self._thread.start()
 
     @property
-    def running(self) -> bool:
-        """Whether the thread has started and not ended."""
-        return self._thread.is_alive()
+    def ended(self) -> bool:
+        """Whether the thread was started and has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end; a worker that never started has ended.

@@ -123,7 +123,7 @@ class Session:
     @property
     def running(self) -> bool:
         """Whether the reading thread has not come back."""
-        return self._thread.running
+        return not self._thread.ended
 
     def _read(self) -> None:
         pace = SegmentPace()
