@@ -17,6 +17,7 @@ from stream_detector.records import (
     FaceCrop,
     Frame,
     Image,
+    Reason,
     Region,
     Sighting,
     State,
@@ -107,11 +108,11 @@ class Look:
                 items.append(self._crop(frame, image, face, taken_at_s, found_at_s))
         return items
 
-    def end(self, event: EventKind, detail: str = "") -> list[Notice]:
+    def end(self, event: EventKind, detail: str = "", reason: Reason | None = None) -> list[Notice]:
         """The last notices of the stream."""
         return [
             *self._lost(self._tracker.cut()),
-            StreamEvent(self._stream, self._pts_s, event, detail=detail),
+            StreamEvent(self._stream, self._pts_s, event, detail=detail, reason=reason),
         ]
 
     def _lost(self, face_ids: Sequence[int]) -> list[Notice]:

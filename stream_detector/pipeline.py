@@ -1,7 +1,8 @@
 """Wires every stage and owns every thread of a run.
 
 thread           owns                       takes from               gives to
-capture (1/str.) the source's container     network, device, file    frames: Handoff(1); live: newest wins
+read    (1/live) the source's container     network, device          frames: the capture thread
+capture (1/str.) files; else the watchdog   file, or read            frames: Handoff(1); live: newest wins
 find    (1/str.) MediaPipe, the tracker     frames                   crops and notices: one CropExchange
 score   (1)      the model, the verdicts    crops of ALL streams     records: one Handoff
 caller           stdout, or a window        records                  the world
@@ -35,7 +36,9 @@ from stream_detector.ledger import Ledger
 from stream_detector.look import Look
 from stream_detector.records import (
     EventKind,
+    FaceScore,
     Frame,
+    Reason,
     Record,
     RunHeader,
     RunSummary,
@@ -56,12 +59,15 @@ from stream_detector.sources.address import SourceAddress, SourceKind, parse_add
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.pacing import Paced
 from stream_detector.sources.reader import Reader
+from stream_detector.sources.reconnect import ReconnectingSource
 from stream_detector.sources.selftest import SelfTest
 from stream_detector.stages import Scorer, Source
 from stream_detector.verdict import Verdicts
 from stream_detector.worker import Worker
 
 _TICK_S = 0.25
+_NOTICED_WITHIN_S = 0.4
+"""By so much a silent stream must be noticed early to be `stale` in time: a look, and the batch before it."""
 """How often the score thread looks for streams that fell silent while nothing else happens."""
 _RESULTS_HELD = 16
 """Records a slow reader may be behind before the scorer waits for it: 3 s of one face at 5 Hz."""
@@ -331,16 +337,22 @@ class Pipeline:
 
     def _capture(self, stream: _Stream) -> None:
         source, frames, settings = stream.source, stream.frames, stream.settings
-        with closing(source.frames()) as decoded:
-            for count, frame in enumerate(decoded, start=1):
-                if settings.duration_s is not None and frame.pts_s >= settings.duration_s:
-                    return
-                if count == 1:
+        count = 0
+        with closing(source.frames()) as delivered:
+            for item in delivered:
+                if count == 0:  # before the first frame, live sources already have news
                     frames.set_lossless(not source.live)
                     self._exchange.set_lossless(stream.number, not source.live)
+                if isinstance(item, StreamEvent):
+                    self._exchange.put(stream.number, [item])
+                    continue
+                count += 1
+                if settings.duration_s is not None and item.pts_s >= settings.duration_s:
+                    return
+                if count == 1:
                     self._ledger.opened(stream.number, live=source.live)
-                self._ledger.decoded(frame)
-                frames.put(frame)
+                self._ledger.decoded(item)
+                frames.put(item)
                 if count == settings.max_frames:
                     return
 
@@ -369,7 +381,9 @@ class Pipeline:
                 self._end_account(number, StreamState.ENDED, last)
             except SourceError as error:
                 self._failures[number] = error
-                self._end_account(number, StreamState.FAILED, look.end(EventKind.STREAM_FAILED, str(error)))
+                reason = None if error.reason is None else Reason(error.reason)
+                last = look.end(EventKind.STREAM_FAILED, str(error), reason)
+                self._end_account(number, StreamState.FAILED, last)
             finally:
                 stream.frames.close()  # a picture that cannot be converted must free its decoder
 
@@ -386,10 +400,13 @@ class Pipeline:
             looked_at_s = time.monotonic()
             while True:
                 self._turns, self._turned_at_s = self._turns + 1, time.monotonic()
+                late = False
                 with suppress(TimeoutError):
                     for record in judge.records(self._exchange.take(_TICK_S)):
                         self._records.put(record)
-                if time.monotonic() - looked_at_s >= _TICK_S:
+                        # A picture that waited for the scorer may be of a stream that fell silent since.
+                        late |= isinstance(record, FaceScore) and record.age_ms >= 1000 * _TICK_S
+                if late or time.monotonic() - looked_at_s >= _TICK_S:
                     looked_at_s = time.monotonic()
                     self._report_staleness()
 
@@ -404,7 +421,7 @@ class Pipeline:
                 continue
             between_s = 2.5 / stream.settings.score_hz
             silent_s = self._ledger.silent_for_s(stream.number)
-            silent = silent_s is not None and silent_s > STALE_AFTER_S
+            silent = silent_s is not None and silent_s > STALE_AFTER_S - _NOTICED_WITHIN_S
             limit_s = 0.0 if silent else max(STALE_AFTER_S, between_s)
             for record in self._verdicts.stale(stream.number, now_s, older_than_s=limit_s):
                 self._records.put(record)
@@ -485,12 +502,20 @@ def _status(snapshot: StreamSnapshot, stream: _Stream | None) -> StreamStatus:
 
 def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) -> Source:
     source: Source
-    if address.kind is SourceKind.DEMO:
-        source = DemoSource(stream=stream)
-    elif address.kind is SourceKind.SELFTEST:
-        source = SelfTest(stream=stream)
-    else:
-        source = Reader(address, stream=stream, open_timeout_s=OPEN_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S)
+    match address.kind:
+        case SourceKind.DEMO:
+            source = DemoSource(stream=stream)
+        case SourceKind.SELFTEST:
+            source = SelfTest(stream=stream)
+        case SourceKind.FILE | SourceKind.LAVFI:
+            source = Reader(address, stream=stream, hwaccel=settings.hwaccel)
+        case _:
+            source = ReconnectingSource(
+                address,
+                stream=stream,
+                give_up_after_s=settings.give_up_after_s,
+                hwaccel=settings.hwaccel,
+            )
     return Paced(source) if settings.realtime and not address.live else source
 
 

@@ -291,8 +291,22 @@ class EventKind(StrEnum):
 
     STREAM_ADDED = "stream_added"
     """A stream was added to a run that had begun; `name` and `detail` say which."""
+    CONNECTING = "connecting"
+    """A network or live source is being opened for the first time."""
+    LIVE = "live"
+    """A live source has delivered its first picture."""
+    STALLED = "stalled"
+    """An open live source has not delivered a picture for a while; it may still come back by itself."""
+    RECONNECTING = "reconnecting"
+    """A source does not answer, or broke; it is tried again until `gave_up`. Once per outage and reason."""
+    AUTH_FAILED = "auth_failed"
+    """User name or password were refused; tried again a few times only, at long intervals."""
+    RESUMED = "resumed"
+    """Pictures come again, after `stalled` or `reconnecting`."""
+    GAVE_UP = "gave_up"
+    """A source is not tried any more; `stream_failed` follows."""
     STREAM_STARTED = "stream_started"
-    """The first frame has arrived."""
+    """The first frame of the run has arrived. Once, however often the source reconnects."""
     FACE_FOUND = "face_found"
     FACE_LOST = "face_lost"
     NO_FACE = "no_face"
@@ -300,8 +314,32 @@ class EventKind(StrEnum):
     SCENE_CUT = "scene_cut"
     """The picture changed at once; every face gets a new id."""
     STREAM_ENDED = "stream_ended"
+    """Nothing more will come: a recording is over, or the run was stopped. An end for good."""
     STREAM_FAILED = "stream_failed"
-    """The source broke; `detail` is the sentence."""
+    """The source broke and is not tried again; `detail` is the sentence. An end for good."""
+
+
+class Reason(StrEnum):
+    """Why a source does not deliver. Decided by what was going on and for how long."""
+
+    TIMEOUT = "timeout"
+    """It said nothing, or too little, for as long as it may."""
+    REFUSED = "refused"
+    """The host is there, and refuses the connection or the request."""
+    UNREACHABLE = "unreachable"
+    """No such host, no way to it, or no such device."""
+    NOT_FOUND = "not_found"
+    """The server, or this machine, has nothing under this name."""
+    AUTH = "auth"
+    """User name or password are missing, wrong, or not enough."""
+    NO_DATA = "no_data"
+    """It is open and sends, but no picture comes of it."""
+    ENDED = "ended"
+    """The other side ended the stream, or hung up."""
+    DAMAGED = "damaged"
+    """What it sends is no video, or too damaged."""
+    UNSUPPORTED = "unsupported"
+    """It cannot be read with what is installed here, or holds no video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +353,8 @@ class StreamEvent:
     face_id: int | None = None
     detail: str = ""
     """One sentence where there is more to say; holds no password."""
+    reason: Reason | None = None
+    """Why, where the source does not deliver."""
     name: str | None = None
     """Of STREAM_ADDED: what the user calls the stream."""
 

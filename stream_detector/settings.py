@@ -13,13 +13,17 @@ from stream_detector.records import Region
 Backend = Literal["auto", "tensorrt", "tensorrt-rtx", "onnx-cuda", "openvino", "onnx"]
 RunPrecision = Literal["auto", "int8", "bf16", "fp32"]
 FaceModel = Literal["full-range-sparse", "short-range"]
+HardwareDecoder = Literal["off", "auto", "cuda", "vaapi"]
 
 OPEN_TIMEOUT_S = 10.0
 """How long a source may take to open before it counts as failed."""
+FIRST_FRAME_TIMEOUT_S = 30.0
+"""How long an open source that sends data may take to its first picture: key frames may be far apart."""
 READ_TIMEOUT_S = 10.0
 """How long an open source may stay silent before it counts as failed."""
 STALE_AFTER_S = 2.0
-"""A live stream without a frame for this long: whatever was said of its faces no longer holds."""
+"""A live stream without a frame for this long: whatever was said of its faces no longer holds, and by
+then every one of them is `stale`."""
 FACE_LOST_AFTER_S = 1.0
 """A face unseen for this long, in media time, is lost; if it comes back it is a new face."""
 _FIND_AT_LEAST_HZ, _FIND_AT_MOST_HZ = 4.0, 10.0
@@ -68,6 +72,11 @@ class StreamOptions(BaseModel):
     """Stop after this much media time; None: at the end."""
     max_frames: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many decoded frames; None: at the end."""
+    give_up_after_s: Annotated[float, Field(ge=0)] | None = None
+    """A live source that gives no picture for so long has failed; 0: at its first failure; None: it is
+    tried again for ever."""
+    hwaccel: HardwareDecoder = "off"
+    """Which hardware decodes; where it cannot, software does, and a warning says so once."""
     realtime: bool = False
     """Play a file at its own speed, as if it were live: frames that come too late are dropped."""
 

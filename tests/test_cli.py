@@ -151,6 +151,8 @@ def test_passwords_and_query_strings_appear_in_no_output() -> None:
         "--json",
         "--log-level",
         "debug",
+        "--give-up-after",
+        "0",
     )
     assert done.returncode == 3
     for output in (done.stdout, done.stderr):

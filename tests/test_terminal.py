@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
-from stream_detector.records import Box, EventKind, FaceScore, State, StreamEvent
+from stream_detector.records import Box, EventKind, FaceScore, Reason, State, StreamEvent
 from stream_detector.sinks import terminal
 from stream_detector.sinks.terminal import Terminal
 from tests.test_json_lines import HEADER, SUMMARY
@@ -56,6 +56,16 @@ def test_a_lost_face_leaves_the_screen_and_an_empty_stream_says_so(sink: Termina
     sink.take(StreamEvent(0, 2.0, EventKind.NO_FACE))
     assert "face 1" not in screen(sink)
     assert "no face in view" in screen(sink)
+
+
+def test_a_lost_source_says_so_until_its_pictures_come_again(sink: Terminal) -> None:
+    sink.take(score(State.LIKELY_REAL, 0.1))
+    sink.take(StreamEvent(0, 2.0, EventKind.RECONNECTING, detail="it hung up", reason=Reason.ENDED))
+    sink.take(score(State.STALE, None))
+    assert "stale" in screen(sink)
+    assert "lost, trying again: it hung up" in screen(sink)
+    sink.take(StreamEvent(0, 5.0, EventKind.RESUMED))
+    assert "trying again" not in screen(sink)
 
 
 def test_a_screen_without_news_does_not_stay_green(sink: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,16 @@ from stream_detector.commands.edge import run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
 from stream_detector.commands.outputs import Outputs
 from stream_detector.errors import UsageError
-from stream_detector.settings import Backend, FaceModel, RunPrecision, Settings, key_of, make_settings
+from stream_detector.settings import (
+    Backend,
+    FaceModel,
+    HardwareDecoder,
+    RunPrecision,
+    Settings,
+    key_of,
+    make_settings,
+)
+from stream_detector.sources.globs import expand_globs
 
 app = typer.Typer(
     name="stream-detector",
@@ -30,7 +39,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="A file, rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH, demo: or selftest:",
+        help="A file, 'folder/*.mp4', rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH, demo: or "
+        "selftest:",
         show_default=False,
     ),
 ]
@@ -77,6 +87,18 @@ Duration = Annotated[
 MaxFrames = Annotated[
     int | None,
     typer.Option(metavar="N", help="Stop after so many frames of each source.", show_default=False),
+]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="A live source without a picture for so long has failed; 0: at its first failure.  "
+        "[default: it is tried again for ever]",
+    ),
+]
+HwAccel = Annotated[
+    HardwareDecoder,
+    typer.Option("--hwaccel", help="What decodes besides software; where it cannot, a warning says so once."),
 ]
 Realtime = Annotated[
     bool, typer.Option("--realtime", help="Play files at their own speed, dropping late frames.")
@@ -131,6 +153,8 @@ def watch(
     min_face: MinFace = None,
     duration: Duration = None,
     max_frames: MaxFrames = None,
+    give_up_after: GiveUpAfter = None,
+    hwaccel: HwAccel = "off",
     realtime: Realtime = False,
     metrics_port: MetricsPort = None,
     metrics_address: MetricsAddress = _DEFAULT_OUTPUTS.metrics_address,
@@ -159,10 +183,12 @@ def watch(
         "min_face_px": min_face,
         "duration_s": duration,
         "max_frames": max_frames,
+        "give_up_after_s": give_up_after,
+        "hwaccel": hwaccel,
         "realtime": realtime,
     }
     typed = {field: value for field, value in options.items() if _was_typed(context, key_of(field))}
-    typed["sources"] = tuple(sources or ())
+    typed["sources"] = expand_globs(sources or ())
     outputs = Outputs(
         metrics_port=metrics_port,
         metrics_address=metrics_address,

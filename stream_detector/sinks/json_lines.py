@@ -118,6 +118,7 @@ def event_fields(record: StreamEvent, *, name: str | None) -> dict[str, object]:
         "name": name,
         "pts_s": _rounded(record.pts_s, 3),
         "event": record.event,
+        "reason": record.reason,
         "face": record.face_id,
         "detail": record.detail,
     }

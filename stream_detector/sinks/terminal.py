@@ -25,6 +25,16 @@ from stream_detector.records import (
 from stream_detector.settings import STALE_AFTER_S
 
 _BAR_CELLS = 20
+_TOLD = {
+    EventKind.CONNECTING: "connecting …",
+    EventKind.STALLED: "stalled",
+    EventKind.RECONNECTING: "lost, trying again",
+    EventKind.AUTH_FAILED: "refused, trying again later",
+    EventKind.GAVE_UP: "given up",
+    EventKind.STREAM_ENDED: "ended",
+    EventKind.STREAM_FAILED: "failed",
+}
+"""What is said of a stream without a picture, before the sentence of the event."""
 _RATE_WINDOW = 16
 _DRAWS_PER_S = 8
 _LAG_WORTH_TELLING_MS = 500
@@ -112,7 +122,8 @@ class Terminal:
                 line.record, line.came_at_s = record, time.monotonic()
                 if record.p_fake is not None:
                     line.stamps.append(record.pts_s)
-                self._said.pop(record.stream, None)
+                if record.state is not State.STALE:
+                    self._said.pop(record.stream, None)
             elif record.event is EventKind.FACE_LOST and record.face_id is not None:
                 self._lines.pop((record.stream, record.face_id), None)
             elif record.event is EventKind.STREAM_ADDED:
@@ -121,8 +132,10 @@ class Terminal:
                 self._said[record.stream] = f"added: {record.detail}"
             elif record.event is EventKind.NO_FACE:
                 self._said[record.stream] = "no face in view"
-            elif record.event in (EventKind.STREAM_ENDED, EventKind.STREAM_FAILED):
-                self._said[record.stream] = record.detail or "ended"
+            elif record.event in _TOLD:
+                self._said[record.stream] = ": ".join(filter(None, (_TOLD[record.event], record.detail)))
+            elif record.event in (EventKind.LIVE, EventKind.RESUMED):
+                self._said.pop(record.stream, None)
 
     def end(self, summary: RunSummary) -> None:
         """Leaves a last table on the screen, one line per face."""

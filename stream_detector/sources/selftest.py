@@ -14,7 +14,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from stream_detector.handoff import Handoff
-from stream_detector.records import Frame, Image
+from stream_detector.records import Frame, Image, StreamEvent
 from stream_detector.sources.address import parse_address
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.reader import Reader
@@ -57,7 +57,7 @@ class SelfTest:
         with self._lock:
             return 0 if self._reader is None else self._reader.damaged_packets
 
-    def frames(self) -> Generator[Frame]:
+    def frames(self) -> Generator[Frame | StreamEvent]:
         """Serve the stream and read it, until `stop`.
 
         Raises:

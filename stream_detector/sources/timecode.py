@@ -9,7 +9,7 @@ from contextlib import closing
 import cv2
 import numpy as np
 
-from stream_detector.records import Frame, Image
+from stream_detector.records import Frame, Image, StreamEvent
 from stream_detector.stages import Source
 
 _COLUMNS, _ROWS = 8, 5
@@ -82,16 +82,19 @@ class TimeCoded:
         """Of the wrapped source."""
         return self._source.damaged_packets
 
-    def frames(self) -> Generator[Frame]:
-        """The frames of the wrapped source, `painted_at_s` filled in where a time code can be read.
+    def frames(self) -> Generator[Frame | StreamEvent]:
+        """What the wrapped source gives, `painted_at_s` filled in where a time code can be read.
 
         Raises:
             SourceError: as the wrapped source does.
         """
-        with closing(self._source.frames()) as frames:
-            for frame in frames:
-                painted_at_s = read(frame.picture.rgb(), time.monotonic())
-                yield dataclasses.replace(frame, painted_at_s=painted_at_s)
+        with closing(self._source.frames()) as delivered:
+            for item in delivered:
+                if isinstance(item, StreamEvent):
+                    yield item
+                    continue
+                painted_at_s = read(item.picture.rgb(), time.monotonic())
+                yield dataclasses.replace(item, painted_at_s=painted_at_s)
 
     def stop(self) -> None:
         """As the wrapped source does."""
