@@ -32,10 +32,14 @@ def source(port: int, scheme: str = "rtsp", user: str = "", **options: object) -
     return ReconnectingSource(address, limits=LIMITS, **options)  # type: ignore[arg-type]
 
 
-def outcome(handler: servers.Handler, scheme: str = "rtsp") -> tuple[float, StreamEvent, Watching]:
+def outcome(
+    handler: servers.Handler, scheme: str = "rtsp", limits: Limits = LIMITS
+) -> tuple[float, StreamEvent, Watching]:
     """How long one try lasts against `handler`, and the event that ends it."""
-    with servers.serving(handler) as server, Watching(source(server.port, scheme, give_up_after_s=0)) as seen:
-        took_s = seen.end(within_s=HANG_S)
+    with servers.serving(handler) as server:
+        address = parse_address(f"{scheme}://127.0.0.1:{server.port}/cam")
+        with Watching(ReconnectingSource(address, limits=limits, give_up_after_s=0)) as seen:
+            took_s = seen.end(within_s=HANG_S)
     assert seen.failure is not None
     assert seen.kinds[-1] is EventKind.GAVE_UP
     assert seen.failure.reason == seen.events[-1].reason
@@ -65,7 +69,8 @@ def test_a_server_that_accepts_and_stays_silent_is_a_time_out_within_the_open_li
 
 
 def test_a_silence_after_the_handshake_is_a_time_out_within_the_open_limit() -> None:
-    took_s, event, _ = outcome(rtsp.playing(rtsp.Wire.silence))
+    limits = Limits(open_s=1.0, first_frame_s=5.0, between_frames_s=5.0)
+    took_s, event, _ = outcome(rtsp.playing(rtsp.Wire.silence), limits=limits)
     assert event.reason is Reason.TIMEOUT
     assert took_s < LIMITS.open_s + SLACK_S + NOISE_S
 

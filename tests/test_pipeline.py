@@ -154,9 +154,10 @@ def test_leaving_early_stops_every_thread(clip: str) -> None:
 
 def test_stop_ends_the_sources_and_what_they_delivered_is_still_scored() -> None:
     with Pipeline(make_settings(sources=("demo:",), realtime=True)) as pipeline:
-        records: list[Record | None] = []
+        records: list[Record] = []
         for record in pipeline.records(tick_s=0.1):
-            records.append(record)
+            if record is not None:  # a slow machine may take more than a tick to end after the last record
+                records.append(record)
             if isinstance(record, FaceScore):
                 pipeline.stop()
     assert isinstance(records[-1], StreamEvent)

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from stream_detector.errors import SourceError
 from stream_detector.records import Frame, Reason
 from stream_detector.sources.address import SourceAddress, SourceKind
-from stream_detector.sources.failures import no_picture, open_failure, read_failure
+from stream_detector.sources.failures import no_picture, open_failure, open_time_out, read_failure
 from stream_detector.sources.hwaccel import choose_hwaccel
 from stream_detector.sources.opening import openings
 from stream_detector.sources.picture import DecodedPicture, RgbConverter
@@ -104,8 +104,8 @@ class Reader:
 
         Args:
             stream: `Frame.stream` of every frame.
-            open_timeout_s: longest silence of a network source at each of the two steps of opening:
-                connecting, and finding out what it sends.
+            open_timeout_s: longest time a network source may take to connect and to show what it sends;
+                one that takes longer is refused, at the latest when each of the two has taken so long.
             read_timeout_s: longest silence of a live or network source after that.
             threads: for decoding; 0 = as many as there are processors.
             hwaccel: which hardware decodes; see `hwaccel.choose_hwaccel`.
@@ -178,7 +178,7 @@ class Reader:
         for way in ways:
             began_s = time.monotonic()
             try:
-                return av.open(
+                container = av.open(
                     way.url,
                     mode="r",
                     format=way.format,
@@ -190,6 +190,15 @@ class Reader:
             except (av.FFmpegError, ValueError) as error:
                 failure = error
                 elapsed_s = time.monotonic() - began_s
+                continue
+            # FFmpeg calls a source open of which it has not seen a packet when its time was up.
+            if (
+                self._address.kind is SourceKind.NETWORK
+                and time.monotonic() - began_s >= self._open_timeout_s
+            ):
+                container.close()
+                raise open_time_out(self._address, self._open_timeout_s)
+            return container
         assert failure is not None
         # `from None`: FFmpeg's exceptions quote the address with its password.
         raise open_failure(
