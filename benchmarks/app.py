@@ -61,13 +61,20 @@ def capture(
 ) -> None:
     """Many live streams, too slow a scorer, and the true delay of a verdict, against their bounds."""
     load_media_libraries()
-    from benchmarks.capture import capture_table, measure_delay, measure_overload, measure_streams
+    from benchmarks.capture import (
+        capture_table,
+        load_average,
+        measure_delay,
+        measure_overload,
+        measure_streams,
+    )
     from benchmarks.harness import write_result
 
     result: dict[str, object] = {
         "delay": measure_delay(seconds=seconds),
         "streams": measure_streams(seconds=seconds, streams=streams, score_hz=score_hz),
         "overload": measure_overload(seconds=soak or seconds, streams=3),
+        "load_average": load_average(),
     }
     sys.stdout.write(capture_table(result) + "\n")
     if json is not None:

@@ -1,5 +1,7 @@
 """Many live streams and too slow a scorer: ages, fairness, memory, and the true delay of a verdict."""
 
+import gc
+import os
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -61,6 +63,8 @@ class Watched:
     longest_gap_s: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     rss_mb: list[tuple[float, float]] = field(default_factory=list)
     """(second, MB), about once a second."""
+    python_objects: list[int] = field(default_factory=list)
+    """How many the garbage collector knows, once settled and at the end."""
     cpu_s: float = 0.0
     streams: tuple[StreamSnapshot, ...] = ()
 
@@ -103,6 +107,7 @@ def watch(settings: Settings, *, seconds: float, batch_s: float | None = None) -
             if began_s is None:
                 began_s, cpu_s = now_s, time.process_time()
                 last_at_s = dict.fromkeys(range(len(settings.streams)), now_s)
+                seen.python_objects.append(len(gc.get_objects()))
             due = not seen.rss_mb or now_s - began_s - seen.rss_mb[-1][0] >= 1.0
             if due and (rss_mb := _rss_mb()) is not None:
                 seen.rss_mb.append((now_s - began_s, rss_mb))
@@ -116,6 +121,7 @@ def watch(settings: Settings, *, seconds: float, batch_s: float | None = None) -
         for stream, at_s in last_at_s.items():
             seen.longest_gap_s[stream] = max(seen.longest_gap_s[stream], time.monotonic() - at_s)
         seen.streams = pipeline.snapshot()
+        seen.python_objects.append(len(gc.get_objects()))
     return seen
 
 
@@ -152,13 +158,14 @@ def measure_overload(*, seconds: float, streams: int) -> dict[str, Any]:
         "in_line_ms": percentiles(seen.in_line_ms),
         "bound_ms": interval_ms + batch_ms,
         "interval_ms": interval_ms,
-        "batch_ms": batch_ms,
+        "batch_ms": percentiles(seen.batch_ms),
         "scores_per_s": sum(seen.scores.values()) / seen.seconds,
         "jain": jain([seen.scores[stream] / seen.seconds for stream in range(streams)]),
         "dropped": {
             stage: sum(s.dropped[stage] for s in seen.streams) for stage in ("decode", "find", "score")
         },
         "lag_ms_peak": max((s.lag_ms or 0.0) for s in seen.streams),
+        "python_objects": seen.python_objects,
         "rss_mb_per_min": slope,
         "rss_mb": curve,
     }
@@ -197,6 +204,11 @@ def measure_delay(*, seconds: float) -> dict[str, Any]:
         "whole_ms": percentiles(seen.whole_ms),
         "age_ms": percentiles(seen.ages_ms),
     }
+
+
+def load_average() -> float:
+    """Of the last quarter of an hour: how many threads wanted a processor; 0 where the system has none."""
+    return os.getloadavg()[2] if hasattr(os, "getloadavg") else 0.0
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -251,7 +263,12 @@ def capture_table(result: dict[str, Any]) -> str:
             f"p99 {over['age_ms']['p99']:.0f} ms; in line and scored {over['in_line_ms']['p99']:.0f} ms",
         ),
         ("", "even: Jain ≥ 0.95", f"{over['jain']:.3f}"),
-        ("", "memory < 1 MB/min", _slope_text(over["rss_mb_per_min"])),
+        (
+            "",
+            "memory < 1 MB/min",
+            f"{_slope_text(over['rss_mb_per_min'])}; Python objects "
+            f"{over['python_objects'][-1] - over['python_objects'][0]:+d}",
+        ),
         (
             f"{many['streams']} streams of {WIDTH_PX}x{HEIGHT_PX} at {RATE_HZ}/s, "
             f"{many['score_hz']:g} score/s each, {many['seconds']:.0f} s",

@@ -30,7 +30,8 @@ def render_capture(content: dict[str, Any]) -> str:
     return (
         f"{capture_table(content['result'])}\n\n"
         f"Measured with `{content['command']}` on {machine['cores']} cores of {machine['cpu']}, which also "
-        f"ran the cameras, commit {machine['commit']}."
+        f"ran the cameras and other programs (15-minute load {content['result']['load_average']:.1f}), "
+        f"commit {machine['commit']}."
     )
 
 
