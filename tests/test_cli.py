@@ -302,7 +302,7 @@ def test_watching_a_file_connects_to_nothing(tmp_path: Path, backend: str) -> No
     if strace is None:
         pytest.skip("needs strace (Debian: apt-get install strace)")
     clip, log = tmp_path / "clip.mp4", tmp_path / "calls"
-    encode_demo(clip, seconds=4, rate_hz=10)
+    encode_demo(clip, seconds=8, rate_hz=10)
     watched = ["watch", str(clip), "--json", "--backend", backend, "--realtime"]
     calls = "trace=connect,sendto,sendmsg,sendmmsg,socket"
     done = subprocess.run(
