@@ -298,20 +298,7 @@ def test_the_readme_documents_the_exit_codes() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="strace is a Linux tool")
-@pytest.mark.parametrize(
-    "backend",
-    [
-        "openvino",
-        pytest.param(
-            "onnx",
-            marks=pytest.mark.xfail(
-                strict=False,
-                reason="onnxruntime 1.32 looks up mobile.events.data.microsoft.com some seconds after it was "
-                "loaded; disable_telemetry_events() does not stop it",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("backend", ["openvino", "onnx"])
 def test_watching_a_file_connects_to_nothing(tmp_path: Path, backend: str) -> None:
     strace = shutil.which("strace")
     if strace is None:

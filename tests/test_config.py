@@ -49,7 +49,10 @@ def test_a_streams_own_key_counts_before_what_was_typed_and_that_before_the_file
         (b"\xff\xfe", "it is not UTF-8 text"),
         ('[stream]\nname = "a"', "expected a table per stream; write [[stream]] with two brackets"),
         ("scorehz = 2\n" + DOOR, "'scorehz' is not known; expected backend, duration, face_model"),
-        (DOOR + "fps = 2", "'fps' in stream 1 ('door') is not known; expected crop, duration, give_up_after, half_life"),
+        (
+            DOOR + "fps = 2",
+            "'fps' in stream 1 ('door') is not known; expected crop, duration, give_up_after",
+        ),
         (DOOR + "score_hz = 0", "score_hz in stream 1 ('door') is 0, expected greater than 0"),
         (DOOR + 'score_hz = "fast"', "score_hz in stream 1 ('door') is 'fast', expected a valid number"),
         (DOOR + 'crop = "640x360"', "is '640x360', expected WIDTHxHEIGHT+LEFT+TOP in pixels, such as"),
