@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stream_detector.commands.edge import run_program
+from stream_detector.optional import load_media_libraries
 from stream_detector.settings import Backend, RunPrecision, make_settings
 
 app = typer.Typer(
@@ -68,6 +69,41 @@ def gui(
         sys.stdout.write(soak_table(result) + "\n")
     if json is not None:
         write_result(json, "gui", result, _command())
+
+
+@app.command()
+def capture(
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to measure each.")] = 60.0,
+    soak: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="How long the overload lasts.  [default: SECONDS]", show_default=False
+        ),
+    ] = None,
+    streams: Annotated[int, typer.Option(metavar="N", min=1, help="How many live streams at once.")] = 16,
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per second of each.")] = 1.0,
+    json: JsonFile = None,
+) -> None:
+    """Many live streams, too slow a scorer, and the true delay of a verdict, against their bounds."""
+    load_media_libraries()
+    from benchmarks.capture import (
+        capture_table,
+        load_average,
+        measure_delay,
+        measure_overload,
+        measure_streams,
+    )
+    from benchmarks.harness import write_result
+
+    result: dict[str, object] = {
+        "delay": measure_delay(seconds=seconds),
+        "streams": measure_streams(seconds=seconds, streams=streams, score_hz=score_hz),
+        "overload": measure_overload(seconds=soak or seconds, streams=3),
+        "load_average": load_average(),
+    }
+    sys.stdout.write(capture_table(result) + "\n")
+    if json is not None:
+        write_result(json, "capture", result, _command())
 
 
 @app.command()

@@ -13,7 +13,7 @@ from stream_detector.crops import cut_face
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.pipeline import Pipeline
 from stream_detector.quality import blurred, judge
-from stream_detector.records import Box, FaceCrop, FaceScore, TrackedFace
+from stream_detector.records import Box, FaceCrop, FaceScore, Sighting, TrackedFace
 from stream_detector.scene_cuts import SceneCuts
 from stream_detector.scorers.choice import choose_scorer
 from stream_detector.settings import FACE_LOST_AFTER_S, Settings
@@ -81,7 +81,7 @@ def _stages_once(settings: Settings, watches: dict[str, Stopwatch]) -> tuple[flo
         margin, size_px = spec.margin(finder.face_model), spec.contract.input_px
         scorer.score(np.zeros((1, size_px, size_px, 3), np.uint8))  # the first call also allocates
         verdicts = Verdicts(half_life_s=settings.half_life_s, band=spec.band)
-        tracker, cuts, clock = Tracker(FACE_LOST_AFTER_S), SceneCuts(), Clock(settings.effective_find_hz)
+        tracker, cuts, clock = Tracker(FACE_LOST_AFTER_S), SceneCuts(), Clock(settings.streams[0].find_hz)
         face_clocks: dict[int, Clock] = {}
         frames, scored, pts_s = 0, 0, 0.0
         while True:
@@ -121,8 +121,16 @@ def _stages_once(settings: Settings, watches: dict[str, Stopwatch]) -> tuple[flo
                 scores = scorer.score(np.stack([pixels for _, pixels in crops]))
             with watches["verdict"].call():
                 for row, (face, pixels) in enumerate(crops):
+                    captured_at_s = frame.captured_at_s
                     crop = FaceCrop(
-                        0, frame.index, pts_s, frame.captured_at_s, face.face_id, face.found.box, pixels
+                        0,
+                        frame.index,
+                        pts_s,
+                        captured_at_s,
+                        face.face_id,
+                        face.found.box,
+                        pixels,
+                        Sighting(captured_at_s, captured_at_s, captured_at_s, captured_at_s),
                     )
                     verdicts.scored(crop, float(scores.logit[row]), scores.evidence[row], time.monotonic())
             scored += len(crops)

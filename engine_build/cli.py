@@ -33,8 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# In the order in which they are used.
 app.command()(index)
 app.command()(crops)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("card")(card_command)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=".safetensors, .pth, .pt, .p or .bin")]
 About = Annotated[
@@ -168,11 +172,6 @@ def parity(
         )
     write_parity(table, parity_json)
     Console().print(Markdown(table.as_markdown()))
-
-
-app.command("train")(train_command)
-app.command("evaluate")(evaluate_command)
-app.command("card")(card_command)
 
 
 @app.command()

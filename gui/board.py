@@ -1,20 +1,38 @@
 """From records to what the window shows: pure, told the time, and the only place where a record grows old."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from gui.history import StreamHistory
 from gui.incident_log import IncidentLog
 from gui.view import FaceView, Status, StreamView, View
-from stream_detector.records import EventKind, FaceScore, Frame, Image, Record, RunHeader, State, StreamEvent
+from stream_detector.records import (
+    EventKind,
+    FaceScore,
+    Frame,
+    Image,
+    Record,
+    RunHeader,
+    State,
+    StreamEvent,
+    StreamSnapshot,
+)
 from stream_detector.settings import STALE_AFTER_S
 
 _RATE_OVER_S = 3.0
 """Rates are counted over so much time."""
 
 _STATUS_OF = {
+    EventKind.CONNECTING: Status.CONNECTING,
+    EventKind.LIVE: Status.LIVE,
+    EventKind.STALLED: Status.STALLED,
+    EventKind.RECONNECTING: Status.RECONNECTING,
+    EventKind.AUTH_FAILED: Status.REFUSED,
+    EventKind.RESUMED: Status.LIVE,
+    EventKind.GAVE_UP: Status.GAVE_UP,
     EventKind.STREAM_STARTED: Status.LIVE,
     EventKind.FACE_FOUND: Status.LIVE,
     EventKind.NO_FACE: Status.NO_FACE,
@@ -39,6 +57,7 @@ class _Stream:
     status: Status = Status.CONNECTING
     detail: str = ""
     media_s: float = 0.0
+    frame: Frame | None = None
     faces: dict[int, _Face] = field(default_factory=dict)
     scored_at_s: deque[float] = field(default_factory=lambda: deque(maxlen=512))
     frames: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=256))
@@ -60,6 +79,11 @@ class Board:
         """The streams that are about to be watched, by number."""
         for stream, title in titles.items():
             self._streams[stream] = _Stream(title)
+
+    def forget(self, stream: int) -> None:
+        """Show this stream no more."""
+        self._incidents.lost(stream)
+        self._streams.pop(stream, None)
 
     def history(self, stream: int) -> StreamHistory | None:
         """The scores of a stream over time; None if there is no such stream."""
@@ -93,16 +117,24 @@ class Board:
             if not stream.status.over:
                 stream.status, stream.detail = Status.ENDED, ""
 
-    def view(self, newest: Callable[[int], Frame | None], *, now_s: float, running: bool) -> View:
+    def view(
+        self,
+        newest: Callable[[int], Frame | None],
+        *,
+        now_s: float,
+        running: bool,
+        accounts: Mapping[int, StreamSnapshot] = MappingProxyType({}),
+    ) -> View:
         """What to show now.
 
         Args:
             newest: the newest picture of a stream.
+            accounts: how the streams fare, by number; those missing have no numbers to show.
             now_s: time.monotonic().
             running: whether the run goes on.
         """
         streams = tuple(
-            self._stream_view(number, stream, newest(number), now_s)
+            self._stream_view(number, stream, newest(number), accounts.get(number), now_s)
             for number, stream in self._streams.items()
         )
         return View(header=self.header, streams=streams, running=running)
@@ -124,18 +156,27 @@ class Board:
         if event.event is EventKind.FACE_LOST and event.face_id is not None:
             stream.faces.pop(event.face_id, None)
             self._incidents.lost(event.stream, event.face_id)
+        if event.event is EventKind.STREAM_FAILED:
+            self.failed.append((event.stream, event.detail))
         status = _STATUS_OF.get(event.event)
-        if status is None:
-            return
+        if status is None or (status is Status.FAILED and stream.status is Status.GAVE_UP):
+            return  # that it gave up says more than that it failed
         stream.status, stream.detail = status, event.detail
         if status.over:
             stream.faces.clear()
             self._incidents.lost(event.stream)
-        if event.event is EventKind.STREAM_FAILED:
-            self.failed.append((event.stream, event.detail))
 
-    def _stream_view(self, number: int, stream: _Stream, frame: Frame | None, now_s: float) -> StreamView:
+    def _stream_view(
+        self,
+        number: int,
+        stream: _Stream,
+        frame: Frame | None,
+        account: StreamSnapshot | None,
+        now_s: float,
+    ) -> StreamView:
         status, detail = stream.status, stream.detail
+        # The pipeline forgets a stream that has ended; its last picture stays.
+        frame = stream.frame = frame or stream.frame
         if frame is not None:
             stream.media_s = max(stream.media_s, frame.pts_s)
             if not stream.frames or stream.frames[-1][1] != frame.index:
@@ -152,7 +193,8 @@ class Board:
             faces=tuple(_face_view(face, now_s, status.current) for _, face in sorted(stream.faces.items())),
             capture_hz=_capture_hz(stream.frames, now_s),
             score_hz=_score_hz(stream.scored_at_s, now_s),
-            dropped={},
+            dropped=account.dropped if account is not None else {},
+            lag_ms=account.lag_ms if account is not None else None,
             media_s=stream.media_s,
         )
 

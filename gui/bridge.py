@@ -24,8 +24,8 @@ from gui.incident_log import IncidentLog
 from gui.tuning import Tuning
 from stream_detector.errors import ShutdownError, StreamDetectorError
 from stream_detector.handoff import Closed, Handoff
-from stream_detector.records import Frame, Record, RunHeader
-from stream_detector.settings import Settings
+from stream_detector.records import Frame, Record, RunHeader, StreamSnapshot
+from stream_detector.settings import Settings, StreamOptions, StreamSettings
 from stream_detector.sources.address import SourceAddress, SourceKind, parse_address, redact
 from stream_detector.worker import Worker
 
@@ -42,6 +42,8 @@ _LOOK_AROUND_S = 0.1
 """How often the watching thread looks whether it shall stop."""
 _GRACE_S = 1.0
 """How long a run that was stopped waits for a thread that is stuck in a source."""
+_ACCOUNT_EVERY_S = 0.5
+"""How often drops and lag are looked up."""
 CLOSE_WITHIN_S = 4.0
 """Closing the window waits no longer than this for its threads."""
 
@@ -63,8 +65,11 @@ class Bridge(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.incidents = IncidentLog()
-        self.sources: tuple[str, ...] = ()
-        """What is or was being watched, as the user typed it; may hold passwords."""
+        self._settings: Settings | None = None
+        self._urls: dict[int, str] = {}
+        """Of every stream that is shown, as the user typed it; may hold passwords."""
+        self._accounts: dict[int, StreamSnapshot] = {}
+        self._accounted_s = 0.0
         self._board = Board(self.incidents)
         self._run: _Run | None = None
         self._told: set[str] = set()
@@ -77,6 +82,11 @@ class Bridge(QObject):
     def running(self) -> bool:
         """Whether a run goes on."""
         return self._timer.isActive()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is or was being watched, as the user typed it; may hold passwords."""
+        return tuple(self._urls.values())
 
     @property
     def header(self) -> RunHeader | None:
@@ -97,7 +107,9 @@ class Bridge(QObject):
         """
         titles = {number: title_of(parse_address(text)) for number, text in enumerate(settings.sources)}
         self.stop()
-        self.sources = settings.sources
+        self._settings = settings
+        self._urls = dict(enumerate(settings.sources))
+        self._accounts = {}
         self._told.clear()
         self._board = Board(self.incidents)
         self._board.begin(titles)
@@ -105,6 +117,40 @@ class Bridge(QObject):
         self._run.worker.start()
         self._timer.start()
         self._show()
+
+    def add(self, source: str) -> None:
+        """Watch one more beside the others, or these anew with it where the run is over.
+
+        Raises:
+            SourceError: the address makes no sense.
+        """
+        title = title_of(parse_address(source))
+        settings, pipeline = self._settings, self._run.pipeline if self._run else None
+        assert settings is not None, "something was watched before"
+        if pipeline is None or not self.running or self.header is None:
+            self.start(settings.model_copy(update={"sources": (*self.sources, source)}))
+            return
+        options = {name: getattr(settings, name) for name in StreamOptions.model_fields}
+        try:
+            number = pipeline.add_stream(StreamSettings(url=source, **options))
+        except Closed:  # the last stream has just ended
+            self.start(settings.model_copy(update={"sources": (*self.sources, source)}))
+            return
+        self._urls[number] = source
+        self._board.begin({number: title})
+
+    def retry(self, stream: int) -> None:
+        """Try one stream again that is over: beside the others, or anew where the run is over."""
+        source = self._urls.get(stream)
+        if source is None or self._settings is None:
+            return
+        if not self.running:
+            self.start(self._settings.model_copy(update={"sources": self.sources}))
+            return
+        del self._urls[stream]
+        self._board.forget(stream)
+        self._told.clear()
+        self.add(source)
 
     def stop(self) -> None:
         """Stop watching; waits for nothing."""
@@ -178,7 +224,12 @@ class Bridge(QObject):
 
     def _show(self) -> None:
         now_s = time.monotonic()
-        self.updated.emit(self._board.view(self._newest, now_s=now_s, running=self.running))
+        pipeline = self._run.pipeline if self._run else None
+        if pipeline is not None and now_s - self._accounted_s > _ACCOUNT_EVERY_S:
+            self._accounted_s = now_s
+            self._accounts = {account.stream: account for account in pipeline.snapshot()}
+        view = self._board.view(self._newest, now_s=now_s, running=self.running, accounts=self._accounts)
+        self.updated.emit(view)
 
     def _newest(self, stream: int) -> Frame | None:
         pipeline = self._run.pipeline if self._run else None

@@ -5,7 +5,7 @@ from PyQt6.QtWidgets import QLabel, QStatusBar
 from gui.view import StreamView, View
 
 _LATE_MS = 1000.0
-"""A verdict older than this is worth a warning word."""
+"""What is later than this is worth a warning word."""
 
 
 class Hud(QStatusBar):
@@ -43,7 +43,9 @@ class Hud(QStatusBar):
 def _capture(stream: StreamView | None) -> str:
     if stream is None or stream.capture_hz is None:
         return "capture –"
-    return f"capture {stream.capture_hz:.1f} fps"
+    late = stream.lag_ms is not None and stream.lag_ms > _LATE_MS
+    behind = f", {(stream.lag_ms or 0.0) / 1000:.1f} s behind" if late else ""
+    return f"capture {stream.capture_hz:.1f} fps{behind}"
 
 
 def _age(stream: StreamView | None) -> str:

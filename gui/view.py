@@ -76,6 +76,8 @@ class StreamView:
     """Scores of all its faces together."""
     dropped: dict[str, int]
     """By stage."""
+    lag_ms: float | None
+    """How much later pictures come than at the stream's best; None where it is not live."""
     media_s: float
     """Media time of the newest picture or record."""
 

@@ -1,6 +1,6 @@
 """The window: puts the widgets together, and says what each command does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -110,10 +110,18 @@ class Window(QMainWindow):
 
     def watch(self, *sources: str) -> None:
         """Watch these, in place of what is watched."""
+        settings = {"realtime": True, **self._options, "sources": sources}
+        self._begin_watching(sources, lambda: self.bridge.start(make_settings(**settings)))
+
+    def watch_too(self, source: str) -> None:
+        """Watch this beside what is watched."""
+        self._begin_watching((source,), lambda: self.bridge.add(source))
+
+    def _begin_watching(self, sources: tuple[str, ...], begin: Callable[[], None]) -> None:
         self.error_bar.hide()
         self.actions_["pause"].setChecked(False)
         try:
-            self.bridge.start(make_settings(sources=sources, **{"realtime": True, **self._options}))
+            begin()
         except StreamDetectorError as error:
             self._fail(str(error))
             return
@@ -163,12 +171,23 @@ class Window(QMainWindow):
     # What the user asks for.
 
     def _retry(self) -> None:
-        if self.bridge.sources:
+        """Try again what is over: what runs is left alone, a run that is over begins anew."""
+        if not self.bridge.running and self.bridge.sources:
             self.watch(*self.bridge.sources)
+            return
+        for stream in self._view.streams:
+            if stream.status.over:
+                self._retry_stream(stream.stream)
+
+    def _retry_stream(self, number: int) -> None:
+        self.error_bar.hide()
+        self.bridge.retry(number)
 
     def _picked(self, source: str) -> None:
-        beside = self.source_dialog.isVisible() and self.source_dialog.beside
-        self.watch(*(self.bridge.sources if beside else ()), source)
+        if self.source_dialog.isVisible() and self.source_dialog.beside:
+            self.watch_too(source)
+        else:
+            self.watch(source)
 
     def _pick_region(self) -> None:
         self.source_dialog.hide()
@@ -385,7 +404,7 @@ class Window(QMainWindow):
         self.bridge.begun.connect(self._begin)
         self.bridge.failed.connect(self._fail)
         self.error_bar.retried.connect(self._retry)
-        self.grid.retried.connect(self._retry)
+        self.grid.retried.connect(self._retry_stream)
         self.grid.chosen.connect(lambda _stream: self._refresh())
         self.timeline.moment_chosen.connect(self._show_moment)
         self.incidents.shown.connect(self._show_incident)

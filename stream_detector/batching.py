@@ -1,6 +1,7 @@
 """Which face is scored when, and which crops share a batch. Pure: told the time, knows no thread."""
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 from stream_detector.records import FaceCrop
@@ -37,12 +38,22 @@ class _Waiting:
     since_s: float
 
 
+_Place = tuple[int, int | None]
+"""Who waits: a face of a live stream, or a whole file (None)."""
+
+
 class FaceBatcher:
     """Crops that wait to be scored, of all faces of all streams.
 
-    On live streams only the newest crop of a face waits; it keeps the place in the line of the one
-    it replaces, so a face that is seen often waits no longer than one seen seldom. On files every
-    crop waits. A batch takes those who have waited longest.
+    On live streams only the newest crop of a face waits, on files every crop. A batch takes those first
+    who were scored longest ago, one crop each, whenever their crop came; who was never scored queues
+    behind those who already wait, so that a stream of ever new faces wins nothing.
+
+    So the fair share is a face's, not a stream's: when the scorer cannot keep up, every live face gets
+    the same rate (or all it asks for, where that is less), whatever else its stream shows. A verdict is
+    about a face, and a person in a gallery of eight must not be judged on an eighth of the evidence, or
+    never leave `warming_up`, because seven others are in the picture; `max_faces` bounds what one stream
+    can ask for. A file counts as one face: it has time, and must not crowd out what is live.
     """
 
     def __init__(self, *, max_batch: int, max_wait_s: float) -> None:
@@ -54,47 +65,81 @@ class FaceBatcher:
         """
         self._max_batch = max_batch
         self._max_wait_s = max_wait_s
-        self._waiting: dict[tuple[int, int, int], _Waiting] = {}
+        self._line: dict[_Place, deque[_Waiting]] = {}
+        self._turn_of: dict[_Place, int] = {}
+        """When everybody was scored last, in crops taken; for who was not, when he came."""
+        self._turn = 0
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
     def add(self, crop: FaceCrop, *, order: int, now_s: float, lossless: bool) -> FaceCrop | None:
-        """Put `crop` in the line.
+        """Let `crop` wait.
 
         Args:
             order: rises with every call; tells where in its stream the crop belongs.
             now_s: a monotonic clock.
-            lossless: keep the crops that already wait for this face.
+            lossless: keep the crops that already wait for this stream.
 
         Returns:
             The crop it replaced, if any.
         """
-        key = (crop.stream, crop.face_id, crop.frame_index if lossless else -1)
-        replaced = self._waiting.get(key)
-        since_s = now_s if replaced is None else replaced.since_s
-        self._waiting[key] = _Waiting(crop, order, since_s)  # a dict keeps the place of a key
-        return None if replaced is None else replaced.crop
+        place = (crop.stream, None if lossless else crop.face_id)
+        self._turn_of.setdefault(place, self._turn)
+        crops = self._line.setdefault(place, deque())
+        if crops and not lossless:
+            replaced = crops[0].crop
+            crops[0] = _Waiting(crop, order, crops[0].since_s)
+            return replaced
+        crops.append(_Waiting(crop, order, now_s))
+        self._count += 1
+        return None
+
+    def drop_face(self, stream: int, face_id: int) -> bool:
+        """Forget a face of a live stream that is gone; returns whether a crop of it waited."""
+        self._turn_of.pop((stream, face_id), None)
+        dropped = self._line.pop((stream, face_id), None)
+        self._count -= dropped is not None
+        return dropped is not None
+
+    def forget(self, stream: int) -> None:
+        """No more crops of `stream` will be added; those that wait stay."""
+        for place in [place for place in self._turn_of if place[0] == stream]:
+            del self._turn_of[place]
 
     def waiting_of(self, stream: int) -> int:
         """How many crops of `stream` wait."""
-        return sum(1 for of_stream, _, _ in self._waiting if of_stream == stream)
+        return sum(len(crops) for (of_stream, _), crops in self._line.items() if of_stream == stream)
 
     def oldest_order_of(self, stream: int) -> int | None:
         """The lowest `order` among the crops of `stream` that wait; None if none does."""
-        return min((w.order for w in self._waiting.values() if w.crop.stream == stream), default=None)
+        orders = (crops[0].order for (of_stream, _), crops in self._line.items() if of_stream == stream)
+        return min(orders, default=None)
 
     def due_in_s(self, now_s: float) -> float | None:
         """How long until a batch should go: 0 at once, None when nobody waits."""
-        if not self._waiting:
+        if not self._line:
             return None
-        if len(self._waiting) >= self._max_batch:
+        if self._count >= self._max_batch:
             return 0.0
-        first = next(iter(self._waiting.values()))
-        return max(0.0, first.since_s + self._max_wait_s - now_s)
+        first_s = min(crops[0].since_s for crops in self._line.values())
+        return max(0.0, first_s + self._max_wait_s - now_s)
 
     def take(self) -> list[tuple[int, FaceCrop]]:
-        """The next batch, as (order, crop), longest waiting first; at most max_batch."""
-        keys = list(self._waiting)[: self._max_batch]
-        batch = [self._waiting.pop(key) for key in keys]
-        return [(w.order, w.crop) for w in batch]
+        """The next batch, as (order, crop); at most max_batch."""
+        batch: list[tuple[int, FaceCrop]] = []
+        while self._line and len(batch) < self._max_batch:
+            for place in sorted(self._line, key=lambda place: self._turn_of.get(place, self._turn)):
+                if len(batch) == self._max_batch:
+                    break
+                crops = self._line[place]
+                first = crops.popleft()
+                batch.append((first.order, first.crop))
+                self._turn += 1
+                if place in self._turn_of:
+                    self._turn_of[place] = self._turn
+                if not crops:
+                    del self._line[place]
+        self._count -= len(batch)
+        return batch

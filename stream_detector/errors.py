@@ -32,6 +32,11 @@ class SourceError(StreamDetectorError):
 
     exit_code = 3
 
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        """`reason`: one of `records.Reason`; None where the address alone was wrong."""
+        super().__init__(message)
+        self.reason = reason
+
 
 class ModelError(StreamDetectorError):
     """The model file is missing, damaged, or made for another contract."""

@@ -1,38 +1,55 @@
 """One look at a stream: from a frame to crops, faces that cannot be scored, and events."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from stream_detector.batching import Clock
 from stream_detector.crops import cut_face
+from stream_detector.errors import SourceError
 from stream_detector.exchange import Notice
 from stream_detector.model_spec import ModelSpec
 from stream_detector.quality import blurred, judge
 from stream_detector.records import (
+    Box,
     EventKind,
     FaceCrop,
     Frame,
     Image,
+    Reason,
+    Region,
+    Sighting,
     State,
     StreamEvent,
     TrackedFace,
     UnscoredFace,
 )
 from stream_detector.scene_cuts import SceneCuts
-from stream_detector.settings import FACE_LOST_AFTER_S, Settings
+from stream_detector.settings import FACE_LOST_AFTER_S, StreamSettings
 from stream_detector.stages import FaceFinder
 from stream_detector.tracks import Tracker, largest
 
 
 class Look:
-    """What one stream shows, look by look. Belongs to its find thread; knows no clock but media time."""
+    """What one stream shows, look by look. Belongs to its find thread; decides by media time alone."""
 
-    def __init__(self, stream: int, finder: FaceFinder, spec: ModelSpec, settings: Settings) -> None:
+    def __init__(
+        self,
+        stream: int,
+        finder: FaceFinder,
+        spec: ModelSpec,
+        settings: StreamSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Nothing was seen yet.
 
         Args:
-            stream: position of the source on the command line.
+            stream: its number in the run.
             finder: used, not closed.
             spec: of the model that will score: crop, margin, limits of quality.
+            clock: for the stamps of the ledger.
 
         Raises:
             ModelError: the model was never measured with this face model.
@@ -45,7 +62,10 @@ class Look:
         self._min_sharpness = spec.quality.min_sharpness
         self._max_faces = settings.max_faces
         self._score_hz = settings.score_hz
-        self._clock = Clock(settings.effective_find_hz)
+        self._region = settings.crop
+        self._called = repr(settings.name) if settings.name else str(stream)
+        self._now_s = clock
+        self._clock = Clock(settings.find_hz)
         self._face_clocks: dict[int, Clock] = {}
         self._tracker = Tracker(FACE_LOST_AFTER_S)
         self._cuts = SceneCuts()
@@ -58,17 +78,24 @@ class Look:
         return self._clock.due(frame.pts_s) or frame.segment != self._segment
 
     def at(self, frame: Frame) -> list[FaceCrop | Notice]:
-        """What `frame` shows: crops to score, faces that cannot be scored, events; in order."""
+        """What `frame` shows: crops to score, faces that cannot be scored, events; in order.
+
+        Raises:
+            SourceError: the region to look at does not lie inside the picture, or FFmpeg cannot convert it.
+        """
+        taken_at_s = self._now_s()
         items: list[FaceCrop | Notice] = []
         if self._pts_s is None:
             items.append(StreamEvent(self._stream, frame.pts_s, EventKind.STREAM_STARTED))
         self._pts_s = frame.pts_s
-        image = frame.picture.rgb()
+        image = self._looked_at(frame.picture.rgb())
         broken, self._segment = frame.segment != self._segment, frame.segment
         if self._cuts.is_cut(image) or broken:
             items.append(StreamEvent(self._stream, frame.pts_s, EventKind.SCENE_CUT))
             items += self._lost(self._tracker.cut())
-        update = self._tracker.update(frame.pts_s, self._finder.find(image))
+        found = self._finder.find(image)
+        found_at_s = self._now_s()
+        update = self._tracker.update(frame.pts_s, found)
         items += self._lost(update.lost_ids)
         for face_id in update.new_ids:
             self._face_clocks[face_id] = Clock(self._score_hz)
@@ -78,14 +105,14 @@ class Look:
         self._empty = not self._tracker.faces_in_view
         for face in largest(update.faces, self._max_faces):
             if self._face_clocks[face.face_id].due(frame.pts_s):
-                items.append(self._crop(frame, image, face))
+                items.append(self._crop(frame, image, face, taken_at_s, found_at_s))
         return items
 
-    def end(self, event: EventKind, detail: str = "") -> list[Notice]:
+    def end(self, event: EventKind, detail: str = "", reason: Reason | None = None) -> list[Notice]:
         """The last notices of the stream."""
         return [
             *self._lost(self._tracker.cut()),
-            StreamEvent(self._stream, self._pts_s, event, detail=detail),
+            StreamEvent(self._stream, self._pts_s, event, detail=detail, reason=reason),
         ]
 
     def _lost(self, face_ids: Sequence[int]) -> list[Notice]:
@@ -93,20 +120,47 @@ class Look:
             del self._face_clocks[face_id]
         return [StreamEvent(self._stream, self._pts_s, EventKind.FACE_LOST, i) for i in face_ids]
 
-    def _crop(self, frame: Frame, image: Image, face: TrackedFace) -> FaceCrop | UnscoredFace:
+    def _looked_at(self, picture: Image) -> Image:
+        region = self._region
+        if region is None:
+            return picture
+        height_px, width_px = picture.shape[:2]
+        if region.x0 + region.width_px > width_px or region.y0 + region.height_px > height_px:
+            raise SourceError(
+                f"cannot look at the region {region} of stream {self._called}: its pictures are "
+                f"{width_px}x{height_px}; choose a crop that lies inside"
+            )
+        # Contiguous, because MediaPipe takes no view.
+        return np.ascontiguousarray(
+            picture[region.y0 : region.y0 + region.height_px, region.x0 : region.x0 + region.width_px]
+        )
+
+    def _crop(
+        self, frame: Frame, image: Image, face: TrackedFace, taken_at_s: float, found_at_s: float
+    ) -> FaceCrop | UnscoredFace:
         box = face.found.box
-        why = judge(box, frame.picture.width_px, frame.picture.height_px, min_face_px=self._min_face_px)
+        shown = box if self._region is None else _moved(box, self._region)
+        height_px, width_px = image.shape[:2]
+        why = judge(box, width_px, height_px, min_face_px=self._min_face_px)
         if why is None:
             pixels = cut_face(image, box, margin=self._margin, size_px=self._input_px)
             if not blurred(pixels, min_sharpness=self._min_sharpness):
+                sighting = Sighting(
+                    packet_at_s=frame.captured_at_s if frame.packet_at_s is None else frame.packet_at_s,
+                    taken_at_s=taken_at_s,
+                    found_at_s=found_at_s,
+                    queued_at_s=self._now_s(),
+                    painted_at_s=frame.painted_at_s,
+                )
                 return FaceCrop(
                     stream=self._stream,
                     frame_index=frame.index,
                     pts_s=frame.pts_s,
                     captured_at_s=frame.captured_at_s,
                     face_id=face.face_id,
-                    box=box,
+                    box=shown,
                     pixels=pixels,
+                    sighting=sighting,
                 )
             why = State.BLURRED
         return UnscoredFace(
@@ -115,6 +169,11 @@ class Look:
             pts_s=frame.pts_s,
             captured_at_s=frame.captured_at_s,
             face_id=face.face_id,
-            box=box,
+            box=shown,
             why=why,
         )
+
+
+def _moved(box: Box, region: Region) -> Box:
+    """A box inside `region` as it lies in the whole picture."""
+    return Box(box.x0 + region.x0, box.y0 + region.y0, box.x1 + region.x0, box.y1 + region.y0)

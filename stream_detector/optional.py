@@ -1,5 +1,6 @@
 """Import heavy or optional packages late, and say what is missing when one does not load."""
 
+import os
 import re
 import sys
 from importlib import import_module
@@ -33,6 +34,8 @@ def require(module: str, *, why: str, extra: str | None = None) -> ModuleType:
     """
     if module == "openvino":
         _silence_openvino_telemetry()
+    if module == "onnxruntime":
+        _silence_onnxruntime_telemetry()
     target = "stream-detector" if extra is None else f"stream-detector[{extra}]"
     try:
         return import_module(module)
@@ -91,3 +94,13 @@ def _silence_openvino_telemetry() -> None:
     """
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+
+def _silence_onnxruntime_telemetry() -> None:
+    """Keep ONNX Runtime from reporting its use to its maker, as it does on every system from 1.29 on.
+
+    It reads these once, when its first session is made; its own disable_telemetry_events() comes too
+    late for the first report. The second name is that of an interim version.
+    """
+    for name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):
+        os.environ[name] = "1"

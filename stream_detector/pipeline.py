@@ -1,61 +1,74 @@
 """Wires every stage and owns every thread of a run.
 
 thread           owns                       takes from               gives to
-capture (1/str.) the source's container     network, device, file    frames: Handoff(1); live: newest wins
+read    (1/live) the source's container     network, device          frames: the capture thread
+capture (1/str.) files; else the watchdog   file, or read            frames: Handoff(1); live: newest wins
 find    (1/str.) MediaPipe, the tracker     frames                   crops and notices: one CropExchange
 score   (1)      the model, the verdicts    crops of ALL streams     records: one Handoff
 caller           stdout, or a window        records                  the world
 
-Stopping runs down the table: stop the source, close the hand-off, join the thread, next. An error
-travels the way of the data and is raised in the caller; one stream's failure ends only that stream.
+Streams come and go while the run lasts. Stopping runs down the table: stop the source, close the
+hand-off, join the thread, next. An error travels the way of the data and is raised in the caller; one
+stream's failure ends only that stream.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
-import numpy as np
 
 from stream_detector import __version__
 from stream_detector.batching import FaceBatcher
-from stream_detector.errors import BackendError, ShutdownError, SourceError
-from stream_detector.exchange import CropExchange, Notice, Work
+from stream_detector.errors import ShutdownError, SourceError
+from stream_detector.exchange import CropExchange, Notice
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
+from stream_detector.health import RunStatus, StreamStatus
+from stream_detector.judging import Judge
 from stream_detector.ledger import Ledger
 from stream_detector.look import Look
 from stream_detector.model_spec import UncertainBand
 from stream_detector.records import (
     EventKind,
-    FaceCrop,
+    FaceScore,
     Frame,
+    Reason,
     Record,
     RunHeader,
     RunSummary,
     StreamEvent,
-    UnscoredFace,
+    StreamSnapshot,
+    StreamState,
 )
+from stream_detector.rest import rest_s, usable_processors
 from stream_detector.scorers.choice import choose_scorer, read_spec
 from stream_detector.settings import (
     OPEN_TIMEOUT_S,
     READ_TIMEOUT_S,
     STALE_AFTER_S,
     Settings,
+    StreamSettings,
 )
 from stream_detector.sources.address import SourceAddress, SourceKind, parse_address
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.pacing import Paced
 from stream_detector.sources.reader import Reader
+from stream_detector.sources.reconnect import ReconnectingSource
+from stream_detector.sources.selftest import SelfTest
 from stream_detector.stages import Scorer, Source
 from stream_detector.verdict import Verdicts
 from stream_detector.worker import Worker
 
 _TICK_S = 0.25
+_NOTICED_WITHIN_S = 0.4
+"""By so much a silent stream must be noticed early to be `stale` in time: a look, and the batch before it."""
 """How often the score thread looks for streams that fell silent while nothing else happens."""
 _RESULTS_HELD = 16
 """Records a slow reader may be behind before the scorer waits for it: 3 s of one face at 5 Hz."""
@@ -68,6 +81,26 @@ _HURRIED_S = 1.0
 _log = logging.getLogger("stream_detector.pipeline")
 
 
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """One stream: its source, and the two threads that bring it to the exchange."""
+
+    number: int
+    settings: StreamSettings
+    address: SourceAddress
+    source: Source
+    frames: Handoff[Frame] = field(default_factory=lambda: Handoff(1, lossless=True))
+    newest: Frame | None = None
+    """What was decoded last."""
+    workers: tuple[Worker, ...] = ()
+    """Capture, find."""
+    looks_left_out: int = 0
+    """Frames that were due, but would have taken the scorer's time; counted by find."""
+    end_detail: str = ""
+    """Why it ended, where somebody wanted it to."""
+    begun_at_s: float = field(default_factory=time.monotonic)
+
+
 class Pipeline:
     """One run: a context manager that yields records.
 
@@ -77,40 +110,56 @@ class Pipeline:
                 ...
         print(run.summary())
 
-    Belongs to the thread that made it, but for `stop`, `newest_frame` and `tune`.
+    Belongs to the thread that made it, but for `add_stream`, `remove_stream`, `newest_frame`, `tune`,
+    `snapshot` and `stop`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        open_scorer: Callable[[Settings], Scorer] | None = None,
+    ) -> None:
         """Check the addresses and read the model's sidecar; nothing is opened and no thread runs yet.
+
+        Args:
+            settings: its streams get the numbers from 0 on.
+            open_scorer: called once, in the score thread; None: the back-end that the settings ask for.
 
         Raises:
             SourceError: an address makes no sense.
             ModelError: the model's files are missing, damaged or edited.
         """
         self._settings = settings
-        self._addresses = [parse_address(text) for text in settings.sources]
-        self._sources = [
-            _make_source(address, stream, settings) for stream, address in enumerate(self._addresses)
-        ]
-        streams = len(self._sources)
-        self._ledger = Ledger(streams)
-        self._newest: list[Frame | None] = [None] * streams
-        self._frames: list[Handoff[Frame]] = [Handoff(1, lossless=True) for _ in range(streams)]
+        self._open_scorer = open_scorer or _choose_scorer
+        self._ledger = Ledger()
         self._exchange = CropExchange(
             FaceBatcher(max_batch=settings.max_batch, max_wait_s=settings.max_wait_ms / 1000),
-            streams=streams,
             capacity=settings.max_batch,
+            stays=settings.stay,
         )
         self._spec = read_spec(settings.model, backend=settings.backend, precision=settings.precision)
-        self._verdicts = Verdicts(half_life_s=settings.half_life_s, band=self._spec.band)
+        self._half_life_of: dict[int, float] = {}
+        self._verdicts = Verdicts(
+            half_life_s=settings.half_life_s, band=self._spec.band, of_stream=self._half_life_of
+        )
         self._ready: Handoff[RunHeader] = Handoff(1)
         self._records: Handoff[Record] = Handoff(_RESULTS_HELD, lossless=True)
         self._failures: dict[int, SourceError] = {}
-        self._workers: list[Worker] = []
+        self._turns = 0
+        self._turned_at_s: float | None = None
+        self._lock = threading.Lock()
+        """Guards the three below: streams come and go from any thread."""
+        self._streams: dict[int, _Stream] = {}
+        self._stopping = False
+        self._next_number = 0
+        self._scoring = Worker("score", self._score, _RunEnd(self._records, self._ready, self._exchange))
         self.patience_s = _PATIENCE_S
         """How long leaving waits for a thread that is stuck in a source."""
         self.header: RunHeader
         """What the run is made with; there once the run is entered."""
+        for stream in settings.streams:
+            self._new_stream(stream)
 
     def __enter__(self) -> Self:
         """Start every thread and load the model.
@@ -118,20 +167,12 @@ class Pipeline:
         Raises:
             ModelError, BackendError, MissingDependency: the model cannot be run.
         """
-        streams = range(len(self._sources))
-        ends = _RunEnd(self._records, self._ready, self._exchange)
-        self._workers = [
-            *(Worker(f"capture-{i}", partial(self._capture, i), self._frames[i]) for i in streams),
-            *(Worker(f"find-{i}", partial(self._find, i), _StreamEnd(self._exchange, i)) for i in streams),
-            Worker("score", self._score, ends),
-        ]
         # Cameras, the face finder and the model are all slow to open: let them open side by side. Only
         # a file played at its own speed waits for the model: it would lose its beginning.
-        paced = [
-            w for w, source in zip(self._workers, self._sources, strict=False) if isinstance(source, Paced)
-        ]
-        for worker in self._workers:
-            if worker not in paced:
+        begin = list(self._streams.values())
+        late = [stream.workers[0] for stream in begin if isinstance(stream.source, Paced)]
+        for worker in [worker for stream in begin for worker in stream.workers] + [self._scoring]:
+            if worker not in late:
                 worker.start()
         try:
             self.header = self._ready.take()
@@ -140,7 +181,7 @@ class Pipeline:
             with suppress(ShutdownError):
                 self._shut_down()
             raise
-        for worker in paced:
+        for worker in late:
             worker.start()
         return self
 
@@ -175,20 +216,60 @@ class Pipeline:
                 yield None
             except Closed:
                 break
-        if self._failures and len(self._sources) == 1:
+        if self._failures and self._next_number == 1:
             raise self._failures[0]
+
+    def add_stream(self, settings: StreamSettings) -> int:
+        """Begin to watch one more stream, in a run that was entered. Any thread.
+
+        Its records begin with STREAM_ADDED.
+
+        Returns:
+            Its number; numbers are never used again.
+
+        Raises:
+            SourceError: its address makes no sense.
+            Closed: the run is over.
+        """
+        stream = self._new_stream(settings)
+        detail = f"{settings.name}: {stream.address.shown}" if settings.name else stream.address.shown
+        added = StreamEvent(stream.number, None, EventKind.STREAM_ADDED, detail=detail, name=settings.name)
+        self._exchange.put(stream.number, [added])
+        for worker in stream.workers:
+            worker.start()
+        return stream.number
+
+    def remove_stream(self, number: int, why: str = "") -> None:
+        """Stop watching a stream; its last record is STREAM_ENDED. Any thread; never waits.
+
+        What it delivered is still scored. Nothing happens to one that has ended, or never was.
+
+        Args:
+            why: `detail` of the event.
+        """
+        with self._lock:
+            stream = self._streams.get(number)
+        if stream is None:
+            return
+        stream.end_detail = why
+        stream.source.stop()
+        stream.frames.close()  # a source that is stuck in a wait must not hold up the end of its stream
 
     def stop(self) -> None:
         """Make the sources end; what they delivered is still scored and yielded. Any thread."""
-        for source in self._sources:
-            source.stop()
+        with self._lock:
+            self._stopping = True
+        self._exchange.finish()
+        for stream in self._present():
+            stream.source.stop()
 
     def newest_frame(self, stream: int) -> Frame | None:
-        """The frame that `stream` decoded last; None before the first. Any thread; never waits.
+        """The frame that `stream` decoded last; None before the first, or when it has ended. Any thread.
 
         Nothing is copied, and nothing converted until somebody looks at its picture.
         """
-        return self._newest[stream]
+        found = self._streams.get(stream)
+        return None if found is None else found.newest
 
     def tune(self, *, half_life_s: float, low: float, high: float) -> None:
         """Judge by another half-life and band from the next scores on. Any thread.
@@ -212,100 +293,152 @@ class Pipeline:
         """What broke the streams that broke, in order of stream."""
         return [error for _, error in sorted(self._failures.items())]
 
+    def snapshot(self) -> tuple[StreamSnapshot, ...]:
+        """How every stream fares now, those that ended included. Any thread, as often as wanted."""
+        return self._ledger.snapshot()
+
+    def status(self) -> RunStatus:
+        """How the run stands now. Any thread, at any time."""
+        present = {stream.number: stream for stream in self._present()}
+        turned_at_s = self._turned_at_s
+        return RunStatus(
+            streams=tuple(_status(snapshot, present.get(snapshot.stream)) for snapshot in self.snapshot()),
+            turns=self._turns,
+            turned_ago_s=None if turned_at_s is None else time.monotonic() - turned_at_s,
+        )
+
     def summary(self) -> RunSummary:
         """What the run did so far."""
-        damaged = sum(source.damaged_packets for source in self._sources)
+        streams = self.snapshot()
         return RunSummary(
-            frames=self._ledger.frames,
-            scores=self._ledger.scores,
+            frames=sum(stream.frames for stream in streams),
+            scores=sum(stream.scores for stream in streams),
             dropped={
-                "decode": damaged,
-                "find": sum(frames.dropped for frames in self._frames),
-                "score": self._exchange.dropped,
+                stage: sum(stream.dropped[stage] for stream in streams)
+                for stage in ("decode", "find", "score")
             },
             latency_ms=self._ledger.latency_ms(),
-            media_s=self._ledger.media_s,
+            media_s=max((stream.media_s for stream in streams), default=0.0),
             wall_s=self._ledger.wall_s,
             faces_seen=self._verdicts.faces_seen,
             faces=tuple(self._verdicts.summaries()),
             failures=tuple(str(error) for error in self.failures),
+            stages_ms=self._ledger.stages_ms(),
+            streams=streams,
         )
+
+    def _new_stream(self, settings: StreamSettings) -> _Stream:
+        """A stream with a number of its own, known to everybody and not yet started."""
+        address = parse_address(settings.url)
+        with self._lock:
+            if self._stopping:
+                raise Closed
+            number = self._next_number
+            self._exchange.begin(number)
+            self._next_number += 1
+            # Whoever has ended is forgotten here, so that a run of months does not collect threads.
+            self._streams = {n: s for n, s in self._streams.items() if not all(w.ended for w in s.workers)}
+            stream = _Stream(number, settings, address, _make_source(address, number, settings))
+            stream.workers = (
+                Worker(f"capture-{number}", partial(self._capture, stream), stream.frames),
+                Worker(f"find-{number}", partial(self._find, stream), _StreamEnd(self._exchange, number)),
+            )
+            self._streams[number] = stream
+        source, frames = stream.source, stream.frames
+        self._half_life_of[number] = settings.half_life_s
+        self._ledger.begin(
+            number,
+            name=settings.name,
+            source=address.shown,
+            drops={
+                "decode": lambda: source.damaged_packets,
+                "find": lambda: frames.dropped + stream.looks_left_out,
+                "score": lambda: self._exchange.dropped_of(number),
+            },
+        )
+        return stream
+
+    def _present(self) -> list[_Stream]:
+        with self._lock:
+            return list(self._streams.values())
 
     # One method per thread; each opens, uses and closes what it owns.
 
-    def _capture(self, stream: int) -> None:
-        source, frames, settings = self._sources[stream], self._frames[stream], self._settings
-        with closing(source.frames()) as decoded:
-            for count, frame in enumerate(decoded, start=1):
-                if settings.duration_s is not None and frame.pts_s >= settings.duration_s:
+    def _capture(self, stream: _Stream) -> None:
+        source, frames, settings = stream.source, stream.frames, stream.settings
+        count = 0
+        with closing(source.frames()) as delivered:
+            for item in delivered:
+                if count == 0:  # before the first frame, live sources already have news
+                    frames.set_lossless(not source.live)
+                    self._exchange.set_lossless(stream.number, not source.live)
+                if isinstance(item, StreamEvent):
+                    self._exchange.put(stream.number, [item])
+                    continue
+                count += 1
+                if settings.duration_s is not None and item.pts_s >= settings.duration_s:
                     return
                 if count == 1:
-                    frames.set_lossless(not source.live)
-                    self._exchange.set_lossless(stream, not source.live)
-                self._ledger.decoded(stream, frame.pts_s)
-                self._newest[stream] = frame
-                frames.put(frame)
+                    self._ledger.opened(stream.number, live=source.live)
+                self._ledger.decoded(item)
+                stream.newest = item
+                frames.put(item)
                 if count == settings.max_frames:
                     return
 
-    def _find(self, stream: int) -> None:
+    def _find(self, stream: _Stream) -> None:
+        number, processors = stream.number, usable_processors()
+        rested_at_s = 0.0
         finder = MediaPipeFaceFinder(self._settings.face_model)
         with closing(finder):
-            look = Look(stream, finder, self._spec, self._settings)
+            look = Look(number, finder, self._spec, stream.settings)
             try:
                 while True:
-                    frame = self._frames[stream].take()
-                    if look.due(frame):
-                        self._exchange.put(stream, look.at(frame))
+                    frame = stream.frames.take()
+                    if not look.due(frame):
+                        continue
+                    began_s = time.monotonic()
+                    if stream.source.live and began_s < rested_at_s:
+                        stream.looks_left_out += 1
+                        continue
+                    items = look.at(frame)
+                    ended_s = time.monotonic()
+                    streams = len(self._present())
+                    rested_at_s = ended_s + rest_s(ended_s - began_s, streams=streams, processors=processors)
+                    self._exchange.put(number, items)
             except Closed:
-                self._exchange.put(stream, look.end(EventKind.STREAM_ENDED))
+                last = look.end(EventKind.STREAM_ENDED, stream.end_detail)
+                self._end_account(number, StreamState.ENDED, last)
             except SourceError as error:
-                self._failures[stream] = error
-                self._exchange.put(stream, look.end(EventKind.STREAM_FAILED, str(error)))
+                self._failures[number] = error
+                reason = None if error.reason is None else Reason(error.reason)
+                last = look.end(EventKind.STREAM_FAILED, str(error), reason)
+                self._end_account(number, StreamState.FAILED, last)
             finally:
-                self._frames[stream].close()  # a picture that cannot be converted must free its decoder
+                stream.frames.close()  # a picture that cannot be converted must free its decoder
+
+    def _end_account(self, number: int, state: StreamState, last: list[Notice]) -> None:
+        try:
+            self._exchange.put(number, last)
+        finally:
+            self._ledger.ended(number, state)
 
     def _score(self) -> None:
-        settings = self._settings
-        scorer = choose_scorer(
-            model=settings.model,
-            backend=settings.backend,
-            precision=settings.precision,
-            max_batch=settings.max_batch,
-        )
-        with closing(scorer):
+        with closing(self._open_scorer(self._settings)) as scorer:
+            judge = Judge(scorer, self._verdicts, self._ledger)
             self._ready.put(self._header_for(scorer))
             looked_at_s = time.monotonic()
             while True:
+                self._turns, self._turned_at_s = self._turns + 1, time.monotonic()
+                late = False
                 with suppress(TimeoutError):
-                    for record in self._judge(scorer, self._exchange.take(_TICK_S)):
+                    for record in judge.records(self._exchange.take(_TICK_S)):
                         self._records.put(record)
-                if time.monotonic() - looked_at_s >= _TICK_S:
+                        # A picture that waited for the scorer may be of a stream that fell silent since.
+                        late |= isinstance(record, FaceScore) and record.age_ms >= 1000 * _TICK_S
+                if late or time.monotonic() - looked_at_s >= _TICK_S:
                     looked_at_s = time.monotonic()
                     self._report_staleness()
-
-    def _judge(self, scorer: Scorer, work: Work) -> Iterator[Record]:
-        """The records of one turn, each stream's in the order of its frames."""
-        items: list[tuple[int, FaceCrop | Notice, int]] = [
-            (order, notice, -1) for order, notice in work.notices
-        ]
-        items += [(order, crop, row) for row, (order, crop) in enumerate(work.crops)]
-        scores = scorer.score(np.stack([crop.pixels for _, crop in work.crops])) if work.crops else None
-        if scores is not None and not np.isfinite(scores.logit).all():
-            raise BackendError(
-                f"the model {scorer.spec.name} gave a score that is no number on {scorer.backend} "
-                f"{scorer.precision}; try another --precision or --backend"
-            )
-        now_s = time.monotonic()
-        for _, item, row in sorted(items, key=lambda numbered: numbered[0]):
-            if isinstance(item, StreamEvent):
-                self._verdicts.noticed(item)
-                yield item
-            elif isinstance(item, UnscoredFace):
-                yield self._verdicts.unscored(item, now_s)
-            elif scores is not None:
-                self._ledger.scored(now_s - item.captured_at_s)
-                yield self._verdicts.scored(item, float(scores.logit[row]), scores.evidence[row], now_s)
 
     def _report_staleness(self) -> None:
         """Turn faces of which no new picture comes to `stale`, whatever the reason: never leave them green.
@@ -313,18 +446,19 @@ class Pipeline:
         Files are read as fast as they can be scored, so there an old picture is only a slow computer.
         """
         now_s = time.monotonic()
-        between_s = 2.5 / self._settings.score_hz
-        for stream, (address, source) in enumerate(zip(self._addresses, self._sources, strict=True)):
-            if not source.live and address.kind is not SourceKind.NETWORK:
+        for stream in self._present():
+            if not stream.source.live and stream.address.kind is not SourceKind.NETWORK:
                 continue
-            silent_s = self._ledger.silent_for_s(stream)
-            silent = silent_s is not None and silent_s > STALE_AFTER_S
+            between_s = 2.5 / stream.settings.score_hz
+            silent_s = self._ledger.silent_for_s(stream.number)
+            silent = silent_s is not None and silent_s > STALE_AFTER_S - _NOTICED_WITHIN_S
             limit_s = 0.0 if silent else max(STALE_AFTER_S, between_s)
-            for record in self._verdicts.stale(stream, now_s, older_than_s=limit_s):
+            for record in self._verdicts.stale(stream.number, now_s, older_than_s=limit_s):
                 self._records.put(record)
 
     def _header_for(self, scorer: Scorer) -> RunHeader:
         band = scorer.spec.band
+        begin = self._present()
         return RunHeader(
             program=f"stream-detector {__version__}",
             model=scorer.spec.name,
@@ -332,19 +466,21 @@ class Pipeline:
             spec_sha256=scorer.spec.sha256,
             backend=scorer.backend,
             precision=scorer.precision,
-            sources=tuple(address.shown for address in self._addresses),
+            sources=tuple(stream.address.shown for stream in begin),
             score_hz=self._settings.score_hz,
             half_life_s=self._settings.half_life_s,
             band=(band.low, band.high),
+            names=tuple(stream.settings.name for stream in begin),
         )
 
     def _shut_down(self) -> None:
         self.stop()
-        for frames in self._frames:
-            frames.close()
+        streams = self._present()
+        for stream in streams:
+            stream.frames.close()
         self._exchange.close()
         self._records.close()
-        for worker in self._workers:
+        for worker in [worker for stream in streams for worker in stream.workers] + [self._scoring]:
             worker.join(self.patience_s)
 
 
@@ -373,10 +509,50 @@ class _RunEnd:
             end.close(error)
 
 
-def _make_source(address: SourceAddress, stream: int, settings: Settings) -> Source:
+def _status(snapshot: StreamSnapshot, stream: _Stream | None) -> StreamStatus:
+    """`stream`: None where it ended long ago."""
+    live, running_s = False, 0.0
+    if stream is not None:
+        # Whether an http:// address is live shows only once it is open; until then it owes a frame.
+        owes_frame = stream.address.kind is SourceKind.NETWORK and snapshot.frame_age_s is None
+        live, running_s = stream.source.live or owes_frame, time.monotonic() - stream.begun_at_s
+    return StreamStatus(
+        stream=snapshot.stream,
+        name=snapshot.name or str(snapshot.stream),
+        shown=snapshot.source,
+        live=live,
+        failed=snapshot.state is StreamState.FAILED,
+        ended=snapshot.state is StreamState.ENDED,
+        running_s=running_s,
+        frames=snapshot.frames,
+        frame_age_s=snapshot.frame_age_s,
+        dropped=snapshot.dropped,
+    )
+
+
+def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) -> Source:
     source: Source
-    if address.kind is SourceKind.DEMO:
-        source = DemoSource(stream=stream)
-    else:
-        source = Reader(address, stream=stream, open_timeout_s=OPEN_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S)
+    match address.kind:
+        case SourceKind.DEMO:
+            source = DemoSource(stream=stream)
+        case SourceKind.SELFTEST:
+            source = SelfTest(stream=stream)
+        case SourceKind.FILE | SourceKind.LAVFI:
+            source = Reader(address, stream=stream, hwaccel=settings.hwaccel)
+        case _:
+            source = ReconnectingSource(
+                address,
+                stream=stream,
+                give_up_after_s=settings.give_up_after_s,
+                hwaccel=settings.hwaccel,
+            )
     return Paced(source) if settings.realtime and not address.live else source
+
+
+def _choose_scorer(settings: Settings) -> Scorer:
+    return choose_scorer(
+        model=settings.model,
+        backend=settings.backend,
+        precision=settings.precision,
+        max_batch=settings.max_batch,
+    )

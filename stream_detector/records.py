@@ -50,7 +50,7 @@ class Frame:
     """One decoded picture. Read-only, so any number of threads may hold it."""
 
     stream: int
-    """0-based position of its source on the command line."""
+    """0-based number of its stream in this run; see `Pipeline.add_stream`."""
     index: int
     """0-based position in the stream, counting frames later dropped."""
     pts_s: float
@@ -61,6 +61,11 @@ class Frame:
     segment: int = 0
     """Rises by one at every frame that does not continue the one before (time jumped, size changed).
     A counter, not a mark on that frame: the frame may be the one that is dropped."""
+    packet_at_s: float | None = None
+    """time.monotonic() when the demuxer delivered the packet that this picture was decoded from; None
+    where there is no packet."""
+    painted_at_s: float | None = None
+    """time.monotonic() when the picture was made, where it says so itself (a time code); else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,19 @@ class Box:
         shared = width * height
         whole = self.width_px * self.height_px + other.width_px * other.height_px - shared
         return shared / whole
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a picture, in pixels from its top left corner."""
+
+    x0: int
+    y0: int
+    width_px: int
+    height_px: int
+
+    def __str__(self) -> str:
+        return f"{self.width_px}x{self.height_px}+{self.x0}+{self.y0}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +163,67 @@ class State(StrEnum):
     """No new picture has come for a while: whatever was said before no longer holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """When one scored frame passed each stage, all time.monotonic(), each no earlier than the one before.
+
+    packet      decoded      taken       found       queued      batch       batch       verdict
+      │  decode    │   wait    │   find    │    cut    │   queue   │   score   │  verdict  │
+      └────────────┴───────────┴───────────┴───────────┴───────────┴───────────┴───────────┘
+    """
+
+    packet_at_s: float
+    """The demuxer delivered the packet; the same as `decoded_at_s` where there is none."""
+    decoded_at_s: float
+    taken_at_s: float
+    """The face finder's thread took the frame."""
+    found_at_s: float
+    """The picture was converted, and its faces found."""
+    queued_at_s: float
+    """The face was cut out, and fit to be scored."""
+    batch_started_at_s: float
+    batch_ended_at_s: float
+    verdict_at_s: float
+    painted_at_s: float | None = None
+    """The picture was made; known only where it carries a time code."""
+
+    def stages_s(self) -> dict[str, float]:
+        """Seconds spent in each stage, in order.
+
+        Their sum is exactly `whole_s`: readings of a clock that has run for longer than a frame takes are
+        multiples of one step, and so are their differences, so nothing is rounded.
+        """
+        return {
+            "decode": self.decoded_at_s - self.packet_at_s,
+            "wait": self.taken_at_s - self.decoded_at_s,
+            "find": self.found_at_s - self.taken_at_s,
+            "cut": self.queued_at_s - self.found_at_s,
+            "queue": self.batch_started_at_s - self.queued_at_s,
+            "score": self.batch_ended_at_s - self.batch_started_at_s,
+            "verdict": self.verdict_at_s - self.batch_ended_at_s,
+        }
+
+    @property
+    def whole_s(self) -> float:
+        """From the packet to the verdict."""
+        return self.verdict_at_s - self.packet_at_s
+
+
+STAGES = ("decode", "wait", "find", "cut", "queue", "score", "verdict")
+"""The keys of `Stamps.stages_s`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The stamps of a face until it waits to be scored; see `Stamps`."""
+
+    packet_at_s: float
+    taken_at_s: float
+    found_at_s: float
+    queued_at_s: float
+    painted_at_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceCrop:
     """One face cut out for the model, waiting to be scored."""
@@ -158,6 +237,7 @@ class FaceCrop:
     box: Box
     pixels: Image = field(repr=False)
     """(S, S, 3) uint8 RGB, S the model's input size; from `crops.cut_face`."""
+    sighting: Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +284,31 @@ class FaceScore:
     """(h, w) class activation map in logit units, row 0 at the top of the crop; None if not scored."""
     pixels: Image | None = field(default=None, repr=False)
     """(S, S, 3) uint8 RGB, the very crop that was scored, which `evidence` lies over; None if not scored."""
+    stamps: Stamps | None = field(default=None, repr=False)
+    """When its frame passed each stage; None if not scored."""
 
 
 class EventKind(StrEnum):
     """What can happen to a stream besides a score."""
 
+    STREAM_ADDED = "stream_added"
+    """A stream was added to a run that had begun; `name` and `detail` say which."""
+    CONNECTING = "connecting"
+    """A network or live source is being opened for the first time."""
+    LIVE = "live"
+    """A live source has delivered its first picture."""
+    STALLED = "stalled"
+    """An open live source has not delivered a picture for a while; it may still come back by itself."""
+    RECONNECTING = "reconnecting"
+    """A source does not answer, or broke; it is tried again until `gave_up`. Once per outage and reason."""
+    AUTH_FAILED = "auth_failed"
+    """User name or password were refused; tried again a few times only, at long intervals."""
+    RESUMED = "resumed"
+    """Pictures come again, after `stalled` or `reconnecting`."""
+    GAVE_UP = "gave_up"
+    """A source is not tried any more; `stream_failed` follows."""
     STREAM_STARTED = "stream_started"
-    """The first frame has arrived."""
+    """The first frame of the run has arrived. Once, however often the source reconnects."""
     FACE_FOUND = "face_found"
     FACE_LOST = "face_lost"
     NO_FACE = "no_face"
@@ -218,8 +316,32 @@ class EventKind(StrEnum):
     SCENE_CUT = "scene_cut"
     """The picture changed at once; every face gets a new id."""
     STREAM_ENDED = "stream_ended"
+    """Nothing more will come: a recording is over, or the run was stopped. An end for good."""
     STREAM_FAILED = "stream_failed"
-    """The source broke; `detail` is the sentence."""
+    """The source broke and is not tried again; `detail` is the sentence. An end for good."""
+
+
+class Reason(StrEnum):
+    """Why a source does not deliver. Decided by what was going on and for how long."""
+
+    TIMEOUT = "timeout"
+    """It said nothing, or too little, for as long as it may."""
+    REFUSED = "refused"
+    """The host is there, and refuses the connection or the request."""
+    UNREACHABLE = "unreachable"
+    """No such host, no way to it, or no such device."""
+    NOT_FOUND = "not_found"
+    """The server, or this machine, has nothing under this name."""
+    AUTH = "auth"
+    """User name or password are missing, wrong, or not enough."""
+    NO_DATA = "no_data"
+    """It is open and sends, but no picture comes of it."""
+    ENDED = "ended"
+    """The other side ended the stream, or hung up."""
+    DAMAGED = "damaged"
+    """What it sends is no video, or too damaged."""
+    UNSUPPORTED = "unsupported"
+    """It cannot be read with what is installed here, or holds no video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +355,49 @@ class StreamEvent:
     face_id: int | None = None
     detail: str = ""
     """One sentence where there is more to say; holds no password."""
+    reason: Reason | None = None
+    """Why, where the source does not deliver."""
+    name: str | None = None
+    """Of STREAM_ADDED: what the user calls the stream."""
+
+
+class StreamState(StrEnum):
+    """What a stream is doing."""
+
+    OPENING = "opening"
+    """No frame has come yet."""
+    RUNNING = "running"
+    STALLED = "stalled"
+    """It is live, and no frame has come for a while."""
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """What one stream has done so far, and how it fares now."""
+
+    stream: int
+    name: str | None
+    source: str
+    """Redacted."""
+    state: StreamState
+    frames: int
+    """Decoded."""
+    scores: int
+    dropped: dict[str, int]
+    """By stage: `decode` damaged packets, `find` frames and `score` crops given up for newer ones."""
+    media_s: float
+    """Media time covered."""
+    frame_age_s: float | None
+    """Seconds since the newest frame left the decoder; None before the first."""
+    lag_ms: float | None
+    """How much later pictures come than at this stream's best; None where it is not live. It grows when
+    pictures pile up before they reach this program, where `age_ms` cannot see it."""
+    lag_ms_peak: float | None
+    """The most it ever was."""
+    age_ms: dict[str, float] | None
+    """p50, p95 and p99 of `FaceScore.age_ms`; None if nothing was scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,11 +436,13 @@ class RunHeader:
     precision: str
     """What the arithmetic runs in."""
     sources: tuple[str, ...]
-    """Redacted."""
+    """Redacted; one per stream that the run begins with, in order of their numbers."""
     score_hz: float
     half_life_s: float
     band: tuple[float, float]
     """Rolling scores from the first to the second say nothing."""
+    names: tuple[str | None, ...] = ()
+    """What the user calls each stream; None where the command line gave only an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +465,11 @@ class RunSummary:
     """One each, the newest where they are very many."""
     failures: tuple[str, ...]
     """One sentence per stream that broke."""
+    stages_ms: dict[str, dict[str, float]] | None = None
+    """For each of `STAGES`, for `whole` (packet to verdict) and, where pictures carry a time code, for
+    `true` (picture made to verdict): p50, p95 and p99; None if nothing was scored."""
+    streams: tuple[StreamSnapshot, ...] = ()
+    """One per stream there ever was."""
 
 
 Record = FaceScore | StreamEvent

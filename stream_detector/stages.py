@@ -4,7 +4,16 @@ from collections.abc import Generator
 from typing import Protocol
 
 from stream_detector.model_spec import ModelSpec
-from stream_detector.records import FoundFace, Frame, Image, Record, RunHeader, RunSummary, Scores
+from stream_detector.records import (
+    FoundFace,
+    Frame,
+    Image,
+    Record,
+    RunHeader,
+    RunSummary,
+    Scores,
+    StreamEvent,
+)
 
 
 class Source(Protocol):
@@ -21,8 +30,11 @@ class Source(Protocol):
     def damaged_packets(self) -> int:
         """How many packets could not be decoded so far."""
 
-    def frames(self) -> Generator[Frame]:
-        """Open the source, yield its frames, and close it, all in the calling thread.
+    def frames(self) -> Generator[Frame | StreamEvent]:
+        """Open the source, yield its frames and what happens to it, and close it.
+
+        A source that reconnects tells so by events, between the frames where they belong. Events
+        must all reach the records; of frames the newest is enough.
 
         Who stops before the end must close the generator in that thread (contextlib.closing).
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from stream_detector.records import (
     FaceScore,
     FaceSummary,
     Image,
+    Stamps,
     State,
     StreamEvent,
     UnscoredFace,
@@ -52,39 +54,51 @@ class Verdicts:
     told the time, and belongs to one thread.
     """
 
-    def __init__(self, *, half_life_s: float, band: UncertainBand) -> None:
+    def __init__(
+        self, *, half_life_s: float, band: UncertainBand, of_stream: Mapping[int, float] | None = None
+    ) -> None:
         """No faces yet.
 
         Args:
             half_life_s: of the rolling score, in media time.
             band: rolling scores inside say nothing.
+            of_stream: half-lives of streams that have their own; asked when a face is first seen.
         """
         self._half_life_s = half_life_s
+        self._half_life_of = {} if of_stream is None else of_stream
+        self._tuned_half_life_s: float | None = None
         self._band = band
         self._faces: dict[tuple[int, int], _Face] = {}
         self._lost: deque[tuple[int, int]] = deque()
         self.faces_seen = 0
 
     def tune(self, *, half_life_s: float, band: UncertainBand) -> None:
-        """Judge every face by these from its next record on. Any thread."""
-        self._half_life_s, self._band = half_life_s, band
+        """Judge every face of every stream by these from its next record on. Any thread."""
+        self._tuned_half_life_s, self._band = half_life_s, band
 
     def scored(
-        self, crop: FaceCrop, logit: float, evidence: npt.NDArray[np.float32], now_s: float
+        self,
+        crop: FaceCrop,
+        logit: float,
+        evidence: npt.NDArray[np.float32],
+        now_s: float,
+        stamps: Stamps | None = None,
     ) -> FaceScore:
         """The record for a face that was scored.
 
         Args:
             logit: the model's, positive = fake.
             evidence: (h, w) in logit units.
-            now_s: time.monotonic() at the end of the batch.
+            now_s: time.monotonic() at the verdict.
+            stamps: passed on.
         """
         p_fake = probability(logit)
         face = self._face(crop)
         face.rolling.add(crop.pts_s, p_fake)
         face.scores += 1
         rolling = face.rolling.at(crop.pts_s)
-        return self._record(face, crop, p_fake, rolling, self._state(rolling), now_s, evidence, crop.pixels)
+        state = self._state(rolling)
+        return self._record(face, crop, p_fake, rolling, state, now_s, evidence, stamps, crop.pixels)
 
     def unscored(self, seen: UnscoredFace, now_s: float) -> FaceScore:
         """The record for a face in view that could not be scored: its evidence only gets older."""
@@ -151,9 +165,11 @@ class Verdicts:
         face = self._faces.get(key)
         if face is None:
             self.faces_seen += 1
-            face = _Face(RollingScore(self._half_life_s), seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
+            half_life_s = self._half_life_of.get(seen.stream, self._half_life_s)
+            face = _Face(RollingScore(half_life_s), seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
             self._faces[key] = face
-        face.rolling.half_life_s = self._half_life_s
+        if self._tuned_half_life_s is not None:
+            face.rolling.half_life_s = self._tuned_half_life_s
         face.box, face.last_s = seen.box, seen.pts_s
         face.captured_at_s, face.frame_index = seen.captured_at_s, seen.frame_index
         return face
@@ -176,6 +192,7 @@ class Verdicts:
         state: State,
         now_s: float,
         evidence: npt.NDArray[np.float32] | None = None,
+        stamps: Stamps | None = None,
         pixels: Image | None = None,
     ) -> FaceScore:
         # A frozen stream has no score to show: the old number would read as a current one.
@@ -197,6 +214,7 @@ class Verdicts:
             age_ms=(now_s - seen.captured_at_s) * 1000.0,
             evidence=evidence,
             pixels=pixels,
+            stamps=stamps,
         )
 
 

@@ -35,6 +35,11 @@ class Worker:
         """Start the thread. Once only."""
         self._thread.start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread was started and has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end; a worker that never started has ended.
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import closing
 
 from stream_detector.records import Frame
-from stream_detector.stages import Source
+from stream_detector.sources.demo import DemoSource
 
 
 class FrozenAfter:
@@ -16,7 +16,7 @@ class FrozenAfter:
     live = True
     damaged_packets = 0
 
-    def __init__(self, source: Source, *, media_s: float, keep_sending: bool = False) -> None:
+    def __init__(self, source: DemoSource, *, media_s: float, keep_sending: bool = False) -> None:
         self._source = source
         self._keep_sending = keep_sending
         self._media_s = media_s

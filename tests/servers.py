@@ -18,11 +18,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(handler: Handler) -> Iterator[Server]:
-    """A server whose connections are each handled on a thread; all of them are joined at the end."""
+def serving(handler: Handler, port: int = 0) -> Iterator[Server]:
+    """A server whose connections are each handled on a thread; all of them are joined at the end.
+
+    Args:
+        port: where to listen, so that a server can come back where it was; 0: anywhere.
+    """
     ended = threading.Event()
     threads: list[threading.Thread] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         listener.settimeout(0.05)
         server = Server(listener.getsockname()[1])
 

@@ -29,6 +29,7 @@ from stream_detector.sources.address import NETWORK_SCHEMES, SourceKind, parse_a
         ("screen:1280x720+100+50", SourceKind.SCREEN, "1280x720+100+50", True),
         ("lavfi:testsrc2=rate=5", SourceKind.LAVFI, "testsrc2=rate=5", False),
         ("demo:", SourceKind.DEMO, "", False),
+        ("selftest:", SourceKind.SELFTEST, "", True),
     ],
 )
 def test_every_way_to_name_a_source_is_understood(
@@ -53,6 +54,7 @@ def test_every_way_to_name_a_source_is_understood(
         "screen:big",
         "screen:0x0+0+0",
         "demo:1",
+        "selftest:1",
         "lavfi:",
         "file:",
         "file://server/share/a.mp4",

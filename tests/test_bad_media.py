@@ -43,6 +43,8 @@ def test_files_that_are_no_video_are_refused_each_with_its_own_sentence(tmp_path
     assert "empty" in _refusal(empty)
     assert "text file" in _refusal(text)
     assert "no video FFmpeg knows" in _refusal(bytes_)
+    assert "it is text" in _refusal(text.rename(tmp_path / "diary.txt"))
+    text.write_text("Dear diary,\n")
     assert "cannot read" in _refusal("a" * 5000)
     assert "not a directory" in _refusal(text / "a.mp4").lower()
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_detector.batching import Clock, FaceBatcher
-from stream_detector.records import Box, FaceCrop
+from stream_detector.records import Box, FaceCrop, Sighting
 
 
 def crop(stream: int = 0, face: int = 1, frame: int = 0) -> FaceCrop:
@@ -18,6 +18,7 @@ def crop(stream: int = 0, face: int = 1, frame: int = 0) -> FaceCrop:
         face_id=face,
         box=Box(0, 0, 10, 10),
         pixels=np.zeros((8, 8, 3), np.uint8),
+        sighting=Sighting(0.0, 0.0, 0.0, 0.0),
     )
 
 

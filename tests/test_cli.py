@@ -98,7 +98,10 @@ def test_a_run_can_be_cut_short_by_time_and_by_frames() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["watch"], 2, "Missing argument 'SOURCE'"),
+        (["watch"], 2, "there is nothing to watch: name a source"),
+        (["watch", "demo:", "--watch-config"], 2, "--watch-config makes no sense without --config"),
+        (["watch", "--config", "no-such.toml"], 2, "cannot read no-such.toml"),
+        (["watch", "--config", "README.md", "--score-hz", "0"], 2, "--score-hz 0.0 makes no sense"),
         (["watch", "a.mp4", "--no-such-option"], 2, "No such option"),
         (["watch", "a.mp4", "--score-hz", "0"], 2, "--score-hz 0.0 makes no sense"),
         (["watch", "a.mp4", "--backend", "magic"], 2, "magic"),
@@ -148,6 +151,8 @@ def test_passwords_and_query_strings_appear_in_no_output() -> None:
         "--json",
         "--log-level",
         "debug",
+        "--give-up-after",
+        "0",
     )
     assert done.returncode == 3
     for output in (done.stdout, done.stderr):
@@ -299,7 +304,7 @@ def test_watching_a_file_connects_to_nothing(tmp_path: Path, backend: str) -> No
     if strace is None:
         pytest.skip("needs strace (Debian: apt-get install strace)")
     clip, log = tmp_path / "clip.mp4", tmp_path / "calls"
-    encode_demo(clip, seconds=4, rate_hz=10)
+    encode_demo(clip, seconds=8, rate_hz=10)
     watched = ["watch", str(clip), "--json", "--backend", backend, "--realtime"]
     calls = "trace=connect,sendto,sendmsg,sendmmsg,socket"
     done = subprocess.run(

@@ -12,7 +12,10 @@ from tests.test_batching import crop
 
 
 def exchange(streams: int = 1, max_batch: int = 4, capacity: int = 8) -> CropExchange:
-    return CropExchange(FaceBatcher(max_batch=max_batch, max_wait_s=0.0), streams=streams, capacity=capacity)
+    meeting = CropExchange(FaceBatcher(max_batch=max_batch, max_wait_s=0.0), capacity=capacity)
+    for stream in range(streams):
+        meeting.begin(stream)
+    return meeting
 
 
 def event(stream: int, kind: EventKind = EventKind.SCENE_CUT) -> StreamEvent:
@@ -143,3 +146,37 @@ def test_an_error_of_our_own_ends_the_run_where_it_is_read() -> None:
 def test_nothing_due_in_time_is_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         exchange().take(timeout_s=0.01)
+
+
+def test_a_live_face_that_is_lost_waits_no_longer_unless_its_stream_has_ended() -> None:
+    meeting = exchange(streams=2, max_batch=4)
+    lost = StreamEvent(0, 0.0, EventKind.FACE_LOST, 1)
+    for stream in (0, 1):
+        meeting.set_lossless(stream, False)
+        meeting.put(stream, [crop(stream=stream)])
+    meeting.put(0, [event(0), lost])
+    meeting.put(1, [StreamEvent(1, 0.0, EventKind.FACE_LOST, 1), event(1, EventKind.STREAM_ENDED)])
+    assert [c.stream for _, c in meeting.take(timeout_s=5).crops] == [1]
+    assert (meeting.dropped_of(0), meeting.dropped_of(1)) == (1, 0)
+
+
+def test_a_file_keeps_the_crops_of_a_lost_face() -> None:
+    meeting = exchange()
+    meeting.put(0, [crop()])
+    meeting.put(0, [StreamEvent(0, 0.0, EventKind.FACE_LOST, 1)])
+    assert len(meeting.take(timeout_s=5).crops) == 1
+
+
+def test_an_exchange_that_stays_outlives_its_streams_until_it_is_finished() -> None:
+    meeting = CropExchange(FaceBatcher(max_batch=1, max_wait_s=0.0), capacity=1, stays=True)
+    with pytest.raises(TimeoutError):
+        meeting.take(timeout_s=0.01)
+    meeting.begin(0)
+    meeting.end(0)
+    with pytest.raises(TimeoutError):
+        meeting.take(timeout_s=0.01)
+    meeting.finish()
+    with pytest.raises(Closed):
+        meeting.take(timeout_s=5)
+    with pytest.raises(Closed):
+        meeting.begin(1)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -13,6 +12,7 @@ from engine_build.onnx_export import OPSET, evidence_cells, export_onnx
 from engine_build.xception import Xception
 from stream_detector.errors import ModelError, UsageError
 from stream_detector.model_spec import METADATA_KEY, read_sidecar
+from stream_detector.optional import require
 from stream_detector.records import Image
 from stream_detector.scorers.onnx_scorer import OnnxScorer
 from stream_detector.scorers.openvino_scorer import OpenVinoScorer
@@ -32,6 +32,7 @@ def run_torch(model: Xception, faces: Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run_onnx(path: Path, faces: Image) -> tuple[np.ndarray, np.ndarray]:
+    onnxruntime = require("onnxruntime", why="the reference", extra="onnx")  # which silences its telemetry
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     logit, evidence = session.run(["logit", "evidence"], {"faces": faces})
     return logit, evidence

@@ -69,6 +69,49 @@ def test_nothing_is_said_of_faces_when_their_stream_is_over(kind: EventKind) -> 
     assert view.streams[0].detail == "why"
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (EventKind.CONNECTING, Status.CONNECTING),
+        (EventKind.STALLED, Status.STALLED),
+        (EventKind.RECONNECTING, Status.RECONNECTING),
+        (EventKind.AUTH_FAILED, Status.REFUSED),
+        (EventKind.GAVE_UP, Status.GAVE_UP),
+    ],
+)
+def test_a_source_that_does_not_deliver_says_why_and_leaves_no_face_green(
+    kind: EventKind, status: Status
+) -> None:
+    view = view_of(board_of(STARTED, score(State.LIKELY_REAL), event(kind, detail="why")))
+    (stream,) = view.streams
+    assert (stream.status, stream.detail) == (status, "why")
+    assert not stream.status.current
+    assert all(LOOKS[face.record.state].tone is Tone.NONE for face in stream.faces)
+
+
+def test_a_source_that_comes_back_is_watched_again() -> None:
+    board = board_of(STARTED, event(EventKind.RECONNECTING), event(EventKind.RESUMED))
+    assert view_of(board).streams[0].status is Status.LIVE
+
+
+def test_that_a_source_gave_up_is_not_hidden_by_its_end() -> None:
+    board = board_of(STARTED, event(EventKind.GAVE_UP, detail="why"), event(EventKind.STREAM_FAILED))
+    assert view_of(board).streams[0].status is Status.GAVE_UP
+    assert [stream for stream, _ in board.failed] == [0]
+
+
+def test_the_last_picture_of_a_stream_that_ended_stays() -> None:
+    board, last = board_of(STARTED), newest(NOW_S)
+    view_of(board, newest=last)
+    assert view_of(board).streams[0].frame is last
+
+
+def test_a_stream_that_is_forgotten_is_shown_no_more() -> None:
+    board = board_of(STARTED, score(State.LIKELY_FAKE, rolling=0.95))
+    board.forget(0)
+    assert view_of(board).streams == ()
+
+
 def test_nothing_is_said_of_faces_when_the_run_breaks() -> None:
     board = board_of(STARTED, score(State.LIKELY_REAL))
     board.end()

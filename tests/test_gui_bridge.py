@@ -124,6 +124,31 @@ def test_another_source_takes_the_place_of_what_is_watched(
     assert len(watching) == 1
 
 
+def test_a_source_is_added_beside_another_and_one_that_failed_is_tried_again(
+    bridge: Bridge, qtbot: QtBot, tmp_path: Path
+) -> None:
+    first = write_clip(tmp_path / "first.mp4", frames=2000, width_px=320, height_px=240)
+    late = tmp_path / "late.mp4"
+    views, sentences = seen(bridge), list[str]()
+    bridge.failed.connect(sentences.append)
+
+    def statuses() -> list[Status]:
+        return [stream.status for stream in views[-1].streams]
+
+    bridge.start(make_settings(sources=(str(first),), realtime=True))
+    qtbot.waitUntil(lambda: statuses() == [Status.NO_FACE], timeout=60_000)
+    bridge.add(str(late))
+    qtbot.waitUntil(lambda: statuses() == [Status.NO_FACE, Status.FAILED], timeout=60_000)
+    assert len(sentences) == 1
+    assert "late.mp4" in sentences[0]
+    assert bridge.running, "the other goes on"
+    write_clip(late, frames=500, width_px=320, height_px=240)
+    bridge.retry(1)
+    qtbot.waitUntil(lambda: statuses() == [Status.NO_FACE, Status.NO_FACE], timeout=60_000)
+    assert [stream.title for stream in views[-1].streams] == ["first.mp4", "late.mp4"]
+    assert bridge.sources == (str(first), str(late))
+
+
 @pytest.mark.parametrize(
     ("source", "title"),
     [

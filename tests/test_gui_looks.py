@@ -200,7 +200,7 @@ def test_an_error_with_a_long_sentence(stage: Stage) -> None:
         f"cannot open {LONG}: the host refuses the connection; check the address and that it runs, twice"
     )
     stage.tell(event(EventKind.STREAM_FAILED, detail=sentence))
-    stage.window.bridge.sources = ("rtsp://x/",)
+    stage.window.bridge._urls = {0: "rtsp://x/"}
     stage.window.bridge.failed.emit(sentence)
     stage.show()
     assert cut_off(stage.window) == []

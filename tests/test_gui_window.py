@@ -74,6 +74,7 @@ def stream_of(
         capture_hz=25.0,
         score_hz=5.0,
         dropped={"find": 2},
+        lag_ms=None,
         media_s=1.0,
     )
 

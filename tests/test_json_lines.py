@@ -14,6 +14,8 @@ from stream_detector.records import (
     RunSummary,
     State,
     StreamEvent,
+    StreamSnapshot,
+    StreamState,
 )
 from stream_detector.sinks.json_lines import JsonLines
 from tests.conftest import REPOSITORY
@@ -29,6 +31,7 @@ HEADER = RunHeader(
     score_hz=5.0,
     half_life_s=2.0,
     band=(0.3, 0.7),
+    names=("door",),
 )
 SCORE = FaceScore(
     0, 1.23456, 1, Box(-1, 2, 30, 40), 0.123456, None, State.WARMING_UP, 12.34, np.zeros((7, 7), np.float32)
@@ -44,6 +47,23 @@ SUMMARY = RunSummary(
     faces_seen=1,
     faces=(FaceSummary(0, 1, 0.0, 1.0, 2, 0.5, None, State.UNCERTAIN, {State.UNCERTAIN: 2}),),
     failures=("it broke",),
+    stages_ms={"score": {"p50": 1.0, "p95": 2.0, "p99": 3.04}},
+    streams=(
+        StreamSnapshot(
+            stream=0,
+            name="door",
+            source="a.mp4",
+            state=StreamState.ENDED,
+            frames=10,
+            scores=2,
+            dropped={"decode": 0, "find": 1, "score": 0},
+            media_s=1.0,
+            frame_age_s=0.1,
+            lag_ms=None,
+            lag_ms_peak=None,
+            age_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0},
+        ),
+    ),
 )
 
 
@@ -65,6 +85,7 @@ def test_a_score_has_the_promised_fields() -> None:
     assert lines()[1] == {
         "type": "score",
         "stream": 0,
+        "name": "door",
         "pts_s": 1.235,
         "face": 1,
         "box": [-1, 2, 30, 40],
@@ -76,6 +97,18 @@ def test_a_score_has_the_promised_fields() -> None:
     }
 
 
+def test_a_stream_added_on_the_way_gets_its_name_into_its_records() -> None:
+    out = io.StringIO()
+    sink = JsonLines(out)
+    sink.begin(HEADER)
+    sink.take(StreamEvent(3, None, EventKind.STREAM_ADDED, detail="hall: demo:", name="hall"))
+    sink.take(StreamEvent(3, 0.0, EventKind.STREAM_STARTED))
+    sink.take(StreamEvent(4, 0.0, EventKind.STREAM_STARTED))
+    added = [json.loads(line) for line in out.getvalue().splitlines()[1:]]
+    assert [line["name"] for line in added] == ["hall", "hall", None]
+    assert added[0]["detail"] == "hall: demo:"
+
+
 def test_the_readme_documents_every_field_state_event_and_nothing_else() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     table = readme.split("<!-- records -->")[1]
@@ -84,8 +117,10 @@ def test_the_readme_documents_every_field_state_event_and_nothing_else() -> None
     fields = {name for line in lines() for name in line}
     faces = lines()[3]["faces"]
     assert isinstance(faces, list)
-    fields |= {name for face in faces for name in face}
+    streams = lines()[3]["streams"]
+    assert isinstance(streams, list)
+    fields |= {name for part in (*faces, *streams) for name in part}
     assert documented == fields
-    for word in [*State, *EventKind]:
+    for word in [*State, *EventKind, *StreamState]:
         if word != State.NO_FACE:
             assert f"`{word}`" in table, f"{word} is not in the README"

@@ -1,5 +1,7 @@
 """From a frame to crops and events, with a face finder that sees what the test tells it to."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,12 +15,13 @@ from stream_detector.records import (
     Frame,
     Image,
     RgbPicture,
+    Sighting,
     State,
     StreamEvent,
     UnscoredFace,
 )
 from stream_detector.scorers.choice import packaged_models
-from stream_detector.settings import make_settings
+from stream_detector.settings import StreamSettings
 
 SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 
@@ -45,7 +48,7 @@ def finder() -> Finder:
 
 
 def look(finder: Finder, **options: object) -> Look:
-    settings = make_settings(sources=("a",), **options)
+    settings = StreamSettings(url="a", **options)  # type: ignore[arg-type]
     return Look(0, finder, read_sidecar(packaged_models()[0]), settings)
 
 
@@ -104,3 +107,29 @@ def test_each_face_is_scored_at_the_rate_asked_for(finder: Finder) -> None:
     watched = look(finder, score_hz=2)
     crops = [i for n in range(41) for i in watched.at(frame(n, n / 10)) if isinstance(i, FaceCrop)]
     assert [sum(c.face_id == face for c in crops) for face in (1, 2)] == [9, 9]
+
+
+def test_only_the_region_is_looked_at_and_boxes_are_those_of_the_whole_picture() -> None:
+    class Inside(Finder):
+        def find(self, image: Image) -> list[FoundFace]:
+            assert image.shape == (240, 320, 3)
+            assert np.array_equal(image, SCENE[100:340, 200:520])
+            return [FoundFace(Box(10, 20, 130, 140), 0.9), FoundFace(Box(280, 20, 400, 140), 0.9)]
+
+    items = look(Inside(), crop="320x240+200+100").at(frame(0, 0.0))
+    crop, cut_off = items[3:]
+    assert isinstance(crop, FaceCrop)
+    assert crop.box == Box(210, 120, 330, 240)
+    assert isinstance(cut_off, UnscoredFace)
+    assert (cut_off.why, cut_off.box) == (State.CUT_OFF, Box(480, 120, 600, 240))
+
+
+def test_a_crop_carries_the_stamps_of_its_way(finder: Finder) -> None:
+    ticks = iter(range(1000))
+    settings = StreamSettings(url="a")
+    spec = read_sidecar(packaged_models()[0])
+    finder.boxes = [Box(100, 100, 220, 220)]
+    watched = Look(0, finder, spec, settings, clock=lambda: float(next(ticks)))
+    crop = watched.at(dataclasses.replace(frame(0, 0.0), packet_at_s=-5.0))[2]
+    assert isinstance(crop, FaceCrop)
+    assert crop.sighting == Sighting(packet_at_s=-5.0, taken_at_s=0, found_at_s=1, queued_at_s=2)

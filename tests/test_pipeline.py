@@ -154,9 +154,10 @@ def test_leaving_early_stops_every_thread(clip: str) -> None:
 
 def test_stop_ends_the_sources_and_what_they_delivered_is_still_scored() -> None:
     with Pipeline(make_settings(sources=("demo:",), realtime=True)) as pipeline:
-        records: list[Record | None] = []
+        records: list[Record] = []
         for record in pipeline.records(tick_s=0.1):
-            records.append(record)
+            if record is not None:  # a slow machine may take more than a tick to end after the last record
+                records.append(record)
             if isinstance(record, FaceScore):
                 pipeline.stop()
     assert isinstance(records[-1], StreamEvent)
@@ -164,11 +165,11 @@ def test_stop_ends_the_sources_and_what_they_delivered_is_still_scored() -> None
     assert pipeline.summary().media_s < 5
 
 
-def test_a_live_source_that_falls_silent_turns_its_faces_stale(clip: str) -> None:
+def test_a_live_source_that_falls_silent_turns_its_faces_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live picture that freezes: the demo's first second, then nothing until it is stopped."""
-    pipeline = Pipeline(make_settings(sources=("demo:",)))
     source = FrozenAfter(DemoSource(duration_s=4.0), media_s=1.0)
-    pipeline._sources[0] = source
+    monkeypatch.setattr("stream_detector.pipeline._make_source", lambda *_: source)
+    pipeline = Pipeline(make_settings(sources=("demo:",)))
     states = []
     with pipeline:
         for record in pipeline.records(tick_s=0.1):
@@ -180,11 +181,13 @@ def test_a_live_source_that_falls_silent_turns_its_faces_stale(clip: str) -> Non
     assert [state for state, _ in states].count(State.STALE) == 1
 
 
-def test_a_face_that_is_no_longer_looked_at_turns_stale_though_frames_still_come() -> None:
+def test_a_face_that_is_no_longer_looked_at_turns_stale_though_frames_still_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A camera whose clock stands still: every frame after the first second has the same time."""
-    pipeline = Pipeline(make_settings(sources=("demo:",)))
     source = FrozenAfter(DemoSource(duration_s=8.0), media_s=1.0, keep_sending=True)
-    pipeline._sources[0] = source
+    monkeypatch.setattr("stream_detector.pipeline._make_source", lambda *_: source)
+    pipeline = Pipeline(make_settings(sources=("demo:",)))
     states = []
     with pipeline:
         for record in pipeline.records(tick_s=0.1):

@@ -46,7 +46,13 @@ def test_a_screen_is_watched_as_a_live_source(display: str, source: str, frames:
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["event"] for line in lines[1:-1]] == ["stream_started", "no_face", "stream_ended"]
+    assert [line["event"] for line in lines[1:-1]] == [
+        "connecting",
+        "live",
+        "stream_started",
+        "no_face",
+        "stream_ended",
+    ]
     assert lines[-1]["frames"] == frames
 
 

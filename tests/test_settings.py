@@ -28,8 +28,13 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(
 
 
 def test_faces_are_searched_at_least_as_often_as_they_are_scored() -> None:
-    assert make_settings(sources=("a",), score_hz=30).effective_find_hz == 30
-    assert make_settings(sources=("a",), score_hz=1).effective_find_hz == 10
+    assert make_settings(sources=("a",), score_hz=30).streams[0].find_hz == 30
+    assert make_settings(sources=("a",), score_hz=5).streams[0].find_hz == 10
+
+
+def test_where_few_scores_are_wanted_faces_are_searched_less_often_but_often_enough_to_follow() -> None:
+    assert make_settings(sources=("a",), score_hz=1).streams[0].find_hz == 4
+    assert make_settings(sources=("a",), score_hz=3).streams[0].find_hz == 6
 
 
 def test_a_half_life_so_short_that_no_two_scores_meet_is_refused() -> None:

@@ -1,11 +1,12 @@
 """What a person at a terminal sees."""
 
+import dataclasses
 import io
 
 import pytest
 from rich.console import Console
 
-from stream_detector.records import Box, EventKind, FaceScore, State, StreamEvent
+from stream_detector.records import Box, EventKind, FaceScore, Reason, State, StreamEvent
 from stream_detector.sinks import terminal
 from stream_detector.sinks.terminal import Terminal
 from tests.test_json_lines import HEADER, SUMMARY
@@ -57,6 +58,16 @@ def test_a_lost_face_leaves_the_screen_and_an_empty_stream_says_so(sink: Termina
     assert "no face in view" in screen(sink)
 
 
+def test_a_lost_source_says_so_until_its_pictures_come_again(sink: Terminal) -> None:
+    sink.take(score(State.LIKELY_REAL, 0.1))
+    sink.take(StreamEvent(0, 2.0, EventKind.RECONNECTING, detail="it hung up", reason=Reason.ENDED))
+    sink.take(score(State.STALE, None))
+    assert "stale" in screen(sink)
+    assert "lost, trying again: it hung up" in screen(sink)
+    sink.take(StreamEvent(0, 5.0, EventKind.RESUMED))
+    assert "trying again" not in screen(sink)
+
+
 def test_a_screen_without_news_does_not_stay_green(sink: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     sink.take(score(State.LIKELY_REAL, 0.1))
     assert "likely real" in screen(sink)
@@ -74,3 +85,36 @@ def test_the_end_leaves_a_table_of_all_faces_and_what_was_dropped() -> None:
     assert "uncertain" in out.getvalue()
     assert "1 at find" in out.getvalue()
     assert "p50 1 ms" in out.getvalue()
+
+
+def test_a_stream_that_has_a_name_is_shown_by_it() -> None:
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=120, force_terminal=False)) as sink:
+        sink.begin(HEADER)
+        sink.take(score(State.LIKELY_REAL, 0.1))
+        sink.take(StreamEvent(4, None, EventKind.STREAM_ADDED, detail="hall: demo:", name="hall"))
+        shown = screen(sink)
+        sink.end(SUMMARY)
+    assert "door face 1" in shown
+    assert "hall: added: hall: demo:" in shown
+    assert "0: door: a.mp4" in out.getvalue()
+    assert "door" in out.getvalue().splitlines()[-2]
+
+
+def test_what_was_dropped_is_told_by_stream_where_there_are_several() -> None:
+    two = dataclasses.replace(
+        SUMMARY,
+        streams=(SUMMARY.streams[0], dataclasses.replace(SUMMARY.streams[0], stream=1, name=None)),
+    )
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=120, force_terminal=False)) as sink:
+        sink.end(two)
+    assert "1 at find (door 1, stream 1 1)" in " ".join(out.getvalue().split())
+
+
+def test_a_stream_that_lagged_is_told_at_the_end() -> None:
+    late = dataclasses.replace(SUMMARY.streams[0], lag_ms=1200.0, lag_ms_peak=3400.0)
+    out = io.StringIO()
+    with Terminal(Console(file=out, width=120, force_terminal=False)) as sink:
+        sink.end(dataclasses.replace(SUMMARY, streams=(late,)))
+    assert "door: pictures came up to 3.4 s late, 1.2 s at the end" in out.getvalue()

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from stream_detector.model_spec import UncertainBand
-from stream_detector.records import Box, EventKind, FaceCrop, FaceScore, State, StreamEvent, UnscoredFace
+from stream_detector.records import (
+    Box,
+    EventKind,
+    FaceCrop,
+    FaceScore,
+    Sighting,
+    State,
+    StreamEvent,
+    UnscoredFace,
+)
 from stream_detector.verdict import LOST_FACES_KEPT, Verdicts, probability
 
 BAND = UncertainBand(low=0.3, high=0.7, source="a test")
@@ -19,7 +28,8 @@ def verdicts() -> Verdicts:
 
 
 def see(judge: Verdicts, p_fake: float, pts_s: float, face: int = 1) -> FaceScore:
-    crop = FaceCrop(0, int(pts_s * 25), pts_s, 100 + pts_s, face, BOX, np.zeros((8, 8, 3), np.uint8))
+    seen = Sighting(*[100 + pts_s] * 4)
+    crop = FaceCrop(0, int(pts_s * 25), pts_s, 100 + pts_s, face, BOX, np.zeros((8, 8, 3), np.uint8), seen)
     return judge.scored(crop, math.log(p_fake / (1 - p_fake)), MAP, now_s=100.05 + pts_s)
 
 

@@ -1,6 +1,7 @@
 """The program `stream-detector`: its commands and options, and what it exits with."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,18 @@ import typer
 from stream_detector import __version__
 from stream_detector.commands.edge import run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
-from stream_detector.settings import Backend, FaceModel, RunPrecision, Settings, make_settings
+from stream_detector.commands.outputs import Outputs
+from stream_detector.errors import UsageError
+from stream_detector.settings import (
+    Backend,
+    FaceModel,
+    HardwareDecoder,
+    RunPrecision,
+    Settings,
+    key_of,
+    make_settings,
+)
+from stream_detector.sources.globs import expand_globs
 
 app = typer.Typer(
     name="stream-detector",
@@ -21,14 +33,27 @@ app = typer.Typer(
 )
 
 _DEFAULT = Settings.model_fields
+_DEFAULT_OUTPUTS = Outputs()
 
 Sources = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="A file, rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH or demo:",
+        help="A file, 'folder/*.mp4', rtsp://…, http(s)://…, webcam:0, screen:, lavfi:GRAPH, demo: or "
+        "selftest:",
         show_default=False,
     ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Streams with options of their own, as TOML; SIGHUP reads it again.",
+        show_default=False,
+    ),
+]
+WatchConfig = Annotated[
+    bool, typer.Option("--watch-config", help="Read the file again when it changes; never end by itself.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, also on a terminal.")]
 Model = Annotated[
@@ -63,16 +88,59 @@ MaxFrames = Annotated[
     int | None,
     typer.Option(metavar="N", help="Stop after so many frames of each source.", show_default=False),
 ]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="A live source without a picture for so long has failed; 0: at its first failure.  "
+        "[default: it is tried again for ever]",
+    ),
+]
+HwAccel = Annotated[
+    HardwareDecoder,
+    typer.Option("--hwaccel", help="What decodes besides software; where it cannot, a warning says so once."),
+]
 Realtime = Annotated[
     bool, typer.Option("--realtime", help="Play files at their own speed, dropping late frames.")
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="Serve /metrics (Prometheus) and /healthz.", show_default=False),
+]
+MetricsAddress = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Where to serve them; 0.0.0.0 for every network.")
+]
+MaxFrameAge = Annotated[
+    float, typer.Option(metavar="SECONDS", help="/healthz fails when a live stream's newest frame is older.")
+]
+Publish = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/PREFIX", show_default=False),
+]
+Webhook = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="POST verdicts that turn to or from fake, and stream events, to http(s)://…",
+        show_default=False,
+    ),
+]
+WebhookQueue = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Where they wait for delivery.  [default: in the user's state directory]"
+    ),
 ]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="How much to say on stderr.")]
 
 
 @app.command()
 def watch(
-    sources: Sources,
+    context: typer.Context,
+    sources: Sources = None,
     json: Json = False,
+    config: Config = None,
+    watch_config: WatchConfig = False,
     model: Model = None,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
@@ -85,33 +153,66 @@ def watch(
     min_face: MinFace = None,
     duration: Duration = None,
     max_frames: MaxFrames = None,
+    give_up_after: GiveUpAfter = None,
+    hwaccel: HwAccel = "off",
     realtime: Realtime = False,
+    metrics_port: MetricsPort = None,
+    metrics_address: MetricsAddress = _DEFAULT_OUTPUTS.metrics_address,
+    max_frame_age: MaxFrameAge = _DEFAULT_OUTPUTS.max_frame_age_s,
+    publish: Publish = None,
+    webhook: Webhook = None,
+    webhook_queue: WebhookQueue = None,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
     """Watch one or more sources and score every face.
 
+    An option that is typed counts for every stream, but for those that --config gives their own.
     On a terminal: one live line per face. Otherwise, or with --json: JSON Lines.
     """
     log_to_stderr(log_level)
-    settings = make_settings(
-        sources=tuple(sources),
-        model=model,
-        backend=backend,
-        precision=precision,
-        face_model=face_model,
-        score_hz=score_hz,
-        half_life_s=half_life,
-        max_faces=max_faces,
-        max_batch=max_batch,
-        max_wait_ms=max_wait_ms,
-        min_face_px=min_face,
-        duration_s=duration,
-        max_frames=max_frames,
-        realtime=realtime,
+    options: dict[str, object] = {
+        "model": model,
+        "backend": backend,
+        "precision": precision,
+        "face_model": face_model,
+        "score_hz": score_hz,
+        "half_life_s": half_life,
+        "max_faces": max_faces,
+        "max_batch": max_batch,
+        "max_wait_ms": max_wait_ms,
+        "min_face_px": min_face,
+        "duration_s": duration,
+        "max_frames": max_frames,
+        "give_up_after_s": give_up_after,
+        "hwaccel": hwaccel,
+        "realtime": realtime,
+    }
+    typed = {field: value for field, value in options.items() if _was_typed(context, key_of(field))}
+    typed["sources"] = expand_globs(sources or ())
+    outputs = Outputs(
+        metrics_port=metrics_port,
+        metrics_address=metrics_address,
+        max_frame_age_s=max_frame_age,
+        publish=publish,
+        webhook=webhook,
+        webhook_queue=webhook_queue,
     )
+    as_json = json or not sys.stdout.isatty()
     from stream_detector.commands.watch import run
 
-    raise typer.Exit(run(settings, as_json=json or not sys.stdout.isatty()))
+    if config is None:
+        if watch_config:
+            raise UsageError("--watch-config makes no sense without --config; name the file to watch")
+        raise typer.Exit(run(make_settings(**typed), as_json=as_json, outputs=outputs))
+    from stream_detector.commands.reload import Reload
+    from stream_detector.config import read_config
+
+    typed["stay"] = watch_config
+    make_settings(**(typed | {"stay": True}))  # a mistake on the command line is told as one
+    read = partial(read_config, config, typed)
+    settings = read()
+    reload = Reload(config, read, settings, watch_file=watch_config)
+    raise typer.Exit(run(settings, as_json=as_json, outputs=outputs, reload=reload))
 
 
 @app.command()
@@ -136,7 +237,7 @@ def demo(
 @app.command()
 def probe(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="As for watch.", show_default=False)],
-    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to read.")] = 3.0,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long to read.")] = 5.0,
     json: Json = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
@@ -194,6 +295,12 @@ def version(
     if show:
         typer.echo(f"stream-detector {__version__}")
         raise typer.Exit
+
+
+def _was_typed(context: typer.Context, parameter: str) -> bool:
+    """Whether the user wrote the option, be it with its default."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def main() -> int:

@@ -26,6 +26,8 @@ _PACKAGES = (
     "tensorrt",
     "tensorrt-rtx",
     "cuda-bindings",
+    "prometheus-client",
+    "paho-mqtt",
     "PyQt6",
 )
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as flags that a command looks at between two records."""
+"""Ctrl-C, SIGTERM and SIGHUP as flags that a command looks at between two records."""
 
 import os
 import signal
@@ -15,20 +15,25 @@ not read. Longer than any orderly end takes."""
 
 
 class Signals:
-    """Turns SIGINT and SIGTERM into flags while it is entered. For the main thread.
+    """Turns SIGINT and SIGTERM, and SIGHUP if asked, into flags while it is entered. For the main thread.
 
     A handler that raised could cut a JSON line in two. A second Ctrl-C ends the process at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hang_up: bool = False) -> None:
+        """`hang_up`: SIGHUP is a flag too; otherwise it ends the process, as ever."""
         self.interrupted = False
         self.terminated = False
+        self._hang_up = hang_up
+        self._hung_up = False
 
     def __enter__(self) -> Self:
         self._before = {
             signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._terminate),
         }
+        if self._hang_up and hasattr(signal, "SIGHUP"):
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._note_hang_up)
         return self
 
     def __exit__(
@@ -39,6 +44,14 @@ class Signals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def take_hang_up(self) -> bool:
+        """Whether SIGHUP came since the last call."""
+        came, self._hung_up = self._hung_up, False
+        return came
+
+    def _note_hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self._hung_up = True
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         if self.interrupted:

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from stream_detector.errors import OutputClosed, OutputError
-from stream_detector.records import FaceScore, FaceSummary, Record, RunHeader, RunSummary
+from stream_detector.records import (
+    EventKind,
+    FaceScore,
+    FaceSummary,
+    Record,
+    RunHeader,
+    RunSummary,
+    StreamEvent,
+    StreamSnapshot,
+)
 
 SCHEMA = 1
 """Rises when a field changes its meaning or goes away; new fields may come without."""
@@ -21,10 +30,12 @@ class JsonLines:
         """
         self._stream = stream
         self._precision = ""
+        self._names: dict[int, str | None] = {}
 
     def begin(self, header: RunHeader) -> None:
         """The line of type "header"."""
         self._precision = header.precision
+        self._names = dict(enumerate(header.names))
         write_json_line(
             self._stream,
             {
@@ -37,6 +48,7 @@ class JsonLines:
                 "backend": header.backend,
                 "precision": header.precision,
                 "sources": list(header.sources),
+                "names": list(header.names),
                 "score_hz": header.score_hz,
                 "half_life_s": header.half_life_s,
                 "band": list(header.band),
@@ -46,38 +58,16 @@ class JsonLines:
     def take(self, record: Record) -> None:
         """A line of type "score" or "event"."""
         if isinstance(record, FaceScore):
-            box = record.box
-            write_json_line(
-                self._stream,
-                {
-                    "type": "score",
-                    "stream": record.stream,
-                    "pts_s": round(record.pts_s, 3),
-                    "face": record.face_id,
-                    "box": [box.x0, box.y0, box.x1, box.y1],
-                    "p_fake": _rounded(record.p_fake),
-                    "p_fake_rolling": _rounded(record.p_fake_rolling),
-                    "state": record.state,
-                    "precision": self._precision,
-                    "age_ms": round(record.age_ms, 1),
-                },
-            )
+            fields = score_fields(record, name=self._names.get(record.stream), precision=self._precision)
         else:
-            write_json_line(
-                self._stream,
-                {
-                    "type": "event",
-                    "stream": record.stream,
-                    "pts_s": _rounded(record.pts_s, 3),
-                    "event": record.event,
-                    "face": record.face_id,
-                    "detail": record.detail,
-                },
-            )
+            if record.event is EventKind.STREAM_ADDED:
+                self._names[record.stream] = record.name
+            fields = event_fields(record, name=self._names.get(record.stream))
+        write_json_line(self._stream, fields)
 
     def end(self, summary: RunSummary) -> None:
         """The line of type "summary"."""
-        latency_ms = summary.latency_ms
+        latency_ms, stages_ms = summary.latency_ms, summary.stages_ms
         write_json_line(
             self._stream,
             {
@@ -85,14 +75,53 @@ class JsonLines:
                 "frames": summary.frames,
                 "scores": summary.scores,
                 "dropped": summary.dropped,
-                "latency_ms": latency_ms and {name: round(ms, 1) for name, ms in latency_ms.items()},
+                "latency_ms": latency_ms and _table(latency_ms),
+                "stages_ms": stages_ms and {stage: _table(ms) for stage, ms in stages_ms.items()},
                 "media_s": round(summary.media_s, 3),
                 "wall_s": round(summary.wall_s, 3),
                 "faces_seen": summary.faces_seen,
                 "faces": [_face(face) for face in summary.faces],
+                "streams": [_stream(stream) for stream in summary.streams],
                 "failures": list(summary.failures),
             },
         )
+
+
+def score_fields(record: FaceScore, *, name: str | None, precision: str) -> dict[str, object]:
+    """A score as JSON holds it.
+
+    Args:
+        name: what the user calls the stream.
+        precision: what the run's arithmetic runs in.
+    """
+    box = record.box
+    return {
+        "type": "score",
+        "stream": record.stream,
+        "name": name,
+        "pts_s": round(record.pts_s, 3),
+        "face": record.face_id,
+        "box": [box.x0, box.y0, box.x1, box.y1],
+        "p_fake": _rounded(record.p_fake),
+        "p_fake_rolling": _rounded(record.p_fake_rolling),
+        "state": record.state,
+        "precision": precision,
+        "age_ms": round(record.age_ms, 1),
+    }
+
+
+def event_fields(record: StreamEvent, *, name: str | None) -> dict[str, object]:
+    """An event as JSON holds it; `name` is what the user calls the stream."""
+    return {
+        "type": "event",
+        "stream": record.stream,
+        "name": name,
+        "pts_s": _rounded(record.pts_s, 3),
+        "event": record.event,
+        "reason": record.reason,
+        "face": record.face_id,
+        "detail": record.detail,
+    }
 
 
 def write_json_line(stream: TextIO, content: Mapping[str, object]) -> None:
@@ -125,6 +154,26 @@ def _face(face: FaceSummary) -> dict[str, object]:
         "state": face.state,
         "states": {str(state): count for state, count in sorted(face.states.items())},
     }
+
+
+def _stream(stream: StreamSnapshot) -> dict[str, object]:
+    return {
+        "stream": stream.stream,
+        "name": stream.name,
+        "source": stream.source,
+        "state": stream.state,
+        "frames": stream.frames,
+        "scores": stream.scores,
+        "dropped": stream.dropped,
+        "media_s": round(stream.media_s, 3),
+        "lag_ms": _rounded(stream.lag_ms, 1),
+        "lag_ms_peak": _rounded(stream.lag_ms_peak, 1),
+        "latency_ms": stream.age_ms and _table(stream.age_ms),
+    }
+
+
+def _table(percentiles: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(ms, 1) for name, ms in percentiles.items()}
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

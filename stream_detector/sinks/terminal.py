@@ -20,12 +20,25 @@ from stream_detector.records import (
     RunHeader,
     RunSummary,
     State,
+    StreamSnapshot,
 )
 from stream_detector.settings import STALE_AFTER_S
 
 _BAR_CELLS = 20
+_TOLD = {
+    EventKind.CONNECTING: "connecting …",
+    EventKind.STALLED: "stalled",
+    EventKind.RECONNECTING: "lost, trying again",
+    EventKind.AUTH_FAILED: "refused, trying again later",
+    EventKind.GAVE_UP: "given up",
+    EventKind.STREAM_ENDED: "ended",
+    EventKind.STREAM_FAILED: "failed",
+}
+"""What is said of a stream without a picture, before the sentence of the event."""
 _RATE_WINDOW = 16
 _DRAWS_PER_S = 8
+_LAG_WORTH_TELLING_MS = 500
+"""More than any network's ordinary jitter."""
 
 _LOOK = {
     State.NO_FACE: ("·", "no face", "dim"),
@@ -62,6 +75,7 @@ class Terminal:
         self._header: RunHeader | None = None
         self._lines: dict[tuple[int, int], _Line] = {}
         self._said: dict[int, str] = {}
+        self._names: dict[int, str] = {}
         self._live = Live(
             console=console,
             get_renderable=self.picture,
@@ -86,6 +100,7 @@ class Terminal:
         """Says what the run is made with."""
         with self._lock:
             self._header = header
+            self._names = {stream: name for stream, name in enumerate(header.names) if name}
         self._console.print(
             f"{header.program}: {header.model}, {header.backend} {header.precision}, "
             f"model {header.model_sha256[:12]}",
@@ -93,7 +108,8 @@ class Terminal:
             markup=False,
         )
         for stream, source in enumerate(header.sources):
-            self._console.print(f"  {stream}: {source}", highlight=False, markup=False)
+            name = f"{self._names[stream]}: " if stream in self._names else ""
+            self._console.print(f"  {stream}: {name}{source}", highlight=False, markup=False)
 
     def take(self, record: Record) -> None:
         """Takes one record; the next redraw shows it."""
@@ -106,13 +122,20 @@ class Terminal:
                 line.record, line.came_at_s = record, time.monotonic()
                 if record.p_fake is not None:
                     line.stamps.append(record.pts_s)
-                self._said.pop(record.stream, None)
+                if record.state is not State.STALE:
+                    self._said.pop(record.stream, None)
             elif record.event is EventKind.FACE_LOST and record.face_id is not None:
                 self._lines.pop((record.stream, record.face_id), None)
+            elif record.event is EventKind.STREAM_ADDED:
+                if record.name:
+                    self._names[record.stream] = record.name
+                self._said[record.stream] = f"added: {record.detail}"
             elif record.event is EventKind.NO_FACE:
                 self._said[record.stream] = "no face in view"
-            elif record.event in (EventKind.STREAM_ENDED, EventKind.STREAM_FAILED):
-                self._said[record.stream] = record.detail or "ended"
+            elif record.event in _TOLD:
+                self._said[record.stream] = ": ".join(filter(None, (_TOLD[record.event], record.detail)))
+            elif record.event in (EventKind.LIVE, EventKind.RESUMED):
+                self._said.pop(record.stream, None)
 
     def end(self, summary: RunSummary) -> None:
         """Leaves a last table on the screen, one line per face."""
@@ -122,8 +145,18 @@ class Terminal:
         self._live.stop()
         self._console.print(_final_table(summary))
         dropped = ", ".join(f"{count} at {stage}" for stage, count in summary.dropped.items() if count)
+        if dropped and len(summary.streams) > 1:
+            dropped += f" ({', '.join(_dropped_of(s) for s in summary.streams if any(s.dropped.values()))})"
         latency = summary.latency_ms
         age = f"; verdict after p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms" if latency else ""
+        for stream in summary.streams:
+            if stream.lag_ms_peak is not None and stream.lag_ms_peak > _LAG_WORTH_TELLING_MS:
+                self._console.print(
+                    f"{stream.name or f'stream {stream.stream}'}: pictures came up to "
+                    f"{stream.lag_ms_peak / 1000:.1f} s late, {(stream.lag_ms or 0) / 1000:.1f} s at the end",
+                    highlight=False,
+                    markup=False,
+                )
         self._console.print(
             f"{summary.frames} frames, {summary.media_s:.1f} s of video in {summary.wall_s:.1f} s; "
             f"{summary.scores} scores; dropped: {dropped or 'none'}{age}",
@@ -137,13 +170,18 @@ class Terminal:
             if self._header is None:
                 return Text("loading the model and opening the source …", style="dim")
             lines = [self._row(key, line, now_s) for key, line in sorted(self._lines.items())]
-            notes = [Text(f"stream {stream}: {said}", style="dim") for stream, said in self._said.items()]
+            notes = [
+                Text(f"{self._label(stream)}: {said}", style="dim") for stream, said in self._said.items()
+            ]
         if not lines and not notes:
             return Text("waiting for the first picture …", style="dim")
         table = Table.grid(padding=(0, 1))
         for row in lines:
             table.add_row(*row)
         return Group(table, *notes)
+
+    def _label(self, stream: int) -> str:
+        return self._names.get(stream, f"stream {stream}")
 
     def _row(self, key: tuple[int, int], line: _Line, now_s: float) -> tuple[Text, ...]:
         record = line.record
@@ -156,7 +194,7 @@ class Terminal:
         if len(line.stamps) > 1 and line.stamps[-1] > line.stamps[0]:
             rate = f"{(len(line.stamps) - 1) / (line.stamps[-1] - line.stamps[0]):.1f}/s"
         return (
-            Text(f"stream {key[0]} face {key[1]}"),
+            Text(f"{self._label(key[0])} face {key[1]}"),
             _bar(score, colour),
             Text("  –  " if score is None else f"{score:5.2f}"),
             Text(f"{sign} {word:<11}", style=colour),
@@ -177,15 +215,19 @@ def _final_table(summary: RunSummary) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for name in ("stream", "face", "seen", "scores", "rolling fake score", "peak", "last state"):
         table.add_column(name, justify="left" if name == "last state" else "right")
+    names = {stream.stream: stream.name for stream in summary.streams}
     for face in summary.faces:
-        table.add_row(*_final_row(face))
+        table.add_row(names.get(face.stream) or str(face.stream), *_final_row(face))
     return table
+
+
+def _dropped_of(stream: StreamSnapshot) -> str:
+    return f"{stream.name or f'stream {stream.stream}'} {sum(stream.dropped.values())}"
 
 
 def _final_row(face: FaceSummary) -> tuple[str | Text, ...]:
     sign, word, colour = _LOOK[face.state]
     return (
-        str(face.stream),
         str(face.face_id),
         f"{face.first_s:.1f}–{face.last_s:.1f} s",
         str(face.scores),

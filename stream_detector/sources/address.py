@@ -19,6 +19,17 @@ class SourceKind(StrEnum):
     LAVFI = "lavfi"
     """A filter graph of FFmpeg that makes pictures; as lossless as a file."""
     DEMO = "demo"
+    SELFTEST = "selftest"
+    """The demo as a live stream of our own, with the time in its pixels."""
+
+
+class Transport(StrEnum):
+    """What carries the pictures of an RTSP source."""
+
+    TCP = "tcp"
+    """Nothing is lost; the default."""
+    UDP = "udp"
+    """For cameras that offer nothing else: lost packets are damaged pictures."""
 
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
@@ -27,7 +38,7 @@ _MAYBE_RECORDED = ("http", "https")
 _KNOWN = (
     "a path, file:, "
     + ", ".join(f"{scheme}://" for scheme in NETWORK_SCHEMES)
-    + ", webcam:, screen:, lavfi:, demo:"
+    + ", webcam:, screen:, lavfi:, demo:, selftest:"
 )
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?", re.ASCII)  # two letters at least: C: is a drive
 _REGION = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}\+\d{1,5}\+\d{1,5}", re.ASCII)
@@ -45,6 +56,8 @@ class SourceAddress:
     live: bool
     """Pictures come whether or not anybody reads. http(s) counts as a recording until it is open:
     only then is it known whether it ends (`SourceFacts.live`)."""
+    transport: Transport = Transport.TCP
+    """Of an RTSP source: ?transport=udp in its URL, which is not part of `text`."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -68,8 +81,9 @@ def parse_address(text: str) -> SourceAddress:
     """Understand what the user typed. Nothing is opened, looked up or touched.
 
     Args:
-        text: a path; file:PATH or file:///PATH; a URL with one of `NETWORK_SCHEMES`; webcam:0 or
-            webcam:/dev/video0; screen: or screen:WIDTHxHEIGHT+LEFT+TOP; lavfi:GRAPH; demo:.
+        text: a path; file:PATH or file:///PATH; a URL with one of `NETWORK_SCHEMES`, for RTSP with
+            ?transport=udp where it must be; webcam:0 or webcam:/dev/video0; screen: or
+            screen:WIDTHxHEIGHT+LEFT+TOP; lavfi:GRAPH; demo:; selftest:.
 
     Raises:
         SourceError: it is none of these.
@@ -103,15 +117,43 @@ def parse_address(text: str) -> SourceAddress:
             if rest:
                 raise SourceError(f"cannot understand {_shown(text)}: demo: takes nothing after the colon")
             return SourceAddress(SourceKind.DEMO, "", "demo:", live=False)
+        case "selftest":
+            if rest:
+                raise SourceError(
+                    f"cannot understand {_shown(text)}: selftest: takes nothing after the colon"
+                )
+            return SourceAddress(SourceKind.SELFTEST, "", "selftest:", live=True)
     if scheme in NETWORK_SCHEMES:
         shown = _shown(text)
         # An authority without a host cannot be reached, and FFmpeg may take it for something else.
         if not slashes or not re.match(r"[^/?#]", _split_user_info(rest[2:])[2]):
             raise SourceError(f"cannot understand {shown}: expected {scheme}://HOST/…")
-        return SourceAddress(SourceKind.NETWORK, text.strip(), shown, live=scheme not in _MAYBE_RECORDED)
+        url, transport = text.strip(), Transport.TCP
+        if scheme in ("rtsp", "rtsps"):
+            url, transport = _take_transport(url, shown)
+        return SourceAddress(
+            SourceKind.NETWORK, url, shown, live=scheme not in _MAYBE_RECORDED, transport=transport
+        )
     if slashes:
         raise SourceError(f"cannot read {_shown(text)}: {scheme}:// is not known here; expected {_KNOWN}")
     return SourceAddress(SourceKind.FILE, text, _shown(text), live=False)
+
+
+def _take_transport(url: str, shown: str) -> tuple[str, Transport]:
+    """An RTSP URL without its `transport=`, which no server knows, and what that was."""
+    scheme, separator, rest = url.partition("://")
+    user, at, place = _split_user_info(rest)
+    path, mark, query = place.partition("?")
+    kept, transport = [], Transport.TCP
+    for part in query.split("&") if mark else ():
+        name, _, value = part.partition("=")
+        if name != "transport":
+            kept.append(part)
+        elif value.lower() in set(Transport):
+            transport = Transport(value.lower())
+        else:
+            raise SourceError(f"cannot understand the transport of {shown}: expected transport=tcp or udp")
+    return f"{scheme}{separator}{user}{at}{path}{'?' if kept else ''}{'&'.join(kept)}", transport
 
 
 _SECRET = re.compile(

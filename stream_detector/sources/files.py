@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from stream_detector.errors import SourceError
+from stream_detector.records import Reason
 
 _SNIFFED_BYTES = 4096
 _TEXT_BYTES = frozenset(range(32, 127)) | {9, 10, 13} | frozenset(range(128, 256))
@@ -19,22 +20,34 @@ def check_file(path: str, shown: str) -> None:
     try:
         found = os.stat(path)  # noqa: PTH116  # Path.stat would do; os takes odd names as they are
         if stat.S_ISDIR(found.st_mode):
-            raise SourceError(f"cannot read {shown}: it is a folder; expected a video file")
+            raise SourceError(
+                f"cannot read {shown}: it is a folder; expected a video file", Reason.UNSUPPORTED
+            )
         if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-            raise SourceError(f"cannot read {shown}: it is a device; for a camera write webcam:{shown}")
+            raise SourceError(
+                f"cannot read {shown}: it is a device; for a camera write webcam:{shown}", Reason.UNSUPPORTED
+            )
         if not stat.S_ISREG(found.st_mode):
-            raise SourceError(f"cannot read {shown}: it is a pipe or a socket; expected a video file")
+            raise SourceError(
+                f"cannot read {shown}: it is a pipe or a socket; expected a video file", Reason.UNSUPPORTED
+            )
         if found.st_size == 0:
-            raise SourceError(f"cannot read {shown}: the file is empty; expected a video file")
+            raise SourceError(
+                f"cannot read {shown}: the file is empty; expected a video file", Reason.DAMAGED
+            )
         with Path(path).open("rb"):
             pass
     except FileNotFoundError as error:
-        raise SourceError(f"cannot find {shown}: no such file; check the path") from error
+        raise SourceError(f"cannot find {shown}: no such file; check the path", Reason.NOT_FOUND) from error
     except PermissionError as error:
-        raise SourceError(f"cannot read {shown}: permission denied; check who may read it") from error
+        raise SourceError(
+            f"cannot read {shown}: permission denied; check who may read it", Reason.REFUSED
+        ) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise SourceError(f"cannot read {shown}: {reason}; expected a video file") from error
+        raise SourceError(
+            f"cannot read {shown}: {reason}; expected a video file", Reason.UNREACHABLE
+        ) from error
 
 
 def looks_like(path: str) -> str:

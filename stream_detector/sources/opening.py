@@ -8,13 +8,27 @@ from dataclasses import dataclass, field
 import av
 
 from stream_detector.errors import SourceError
+from stream_detector.records import Reason
 from stream_detector.sources.address import SourceAddress, SourceKind
 from stream_detector.sources.files import check_file
 
 _LOCAL_PROTOCOLS = "file,crypto,data"
-_NETWORK_PROTOCOLS = "rtsp,rtsps,rtp,srtp,rtmp,rtmps,rtmpt,srt,udp,tcp,tls,http,https,httpproxy,crypto,data"
-"""Without file: a playlist from the net must not read local files. Without each other: a local
-playlist must not open connections nobody asked for."""
+_NETWORK_PROTOCOLS = {
+    "rtsp": "rtsp,rtp,srtp,udp,tcp,http,https,tls",
+    "rtsps": "rtsps,rtsp,rtp,srtp,udp,tcp,http,https,tls",
+    "http": "http,https,httpproxy,tcp,tls,crypto,data",
+    "https": "http,https,httpproxy,tcp,tls,crypto,data",
+    "rtmp": "rtmp,rtmpt,ffrtmphttp,http,https,tcp,tls",
+    "rtmps": "rtmps,rtmpts,ffrtmphttp,http,https,tcp,tls",
+    "srt": "srt,udp",
+    "udp": "udp,rtp",
+    "tcp": "tcp",
+}
+"""What each kind of address needs, and no more. Never `file`: a playlist from the net must not read local
+files. Nor the other way round: a local playlist must not open connections nobody asked for."""
+_OPEN_QUICKLY = {"fpsprobesize": "0", "probesize": "32"}
+"""An RTSP server says which codec it sends before the first packet. Looking at more of them only measures
+the frame rate, takes 2 s at 15 frames/s, and would keep a camera that came back from being seen."""
 _READ_NOTHING_AHEAD = {"probesize": "32", "analyzeduration": "0", "fflags": "nobuffer"}
 """Otherwise the first pictures of a screen or camera are a second old before anybody sees them."""
 _SCREEN_RATE_HZ = "30"
@@ -51,26 +65,28 @@ def openings(
             # With its prefix a name that holds a colon is not taken for a protocol.
             return [Opening(f"file:{address.text}", None, options)]
         case SourceKind.NETWORK:
-            return [_network(address.text, max(open_timeout_s, read_timeout_s))]
+            return [_network(address, max(open_timeout_s, read_timeout_s))]
         case SourceKind.WEBCAM:
             return _webcam(address, platform)
         case SourceKind.SCREEN:
             return [_screen(address, platform, environment)]
         case SourceKind.LAVFI:
             return [Opening(address.text, "lavfi", {})]
-        case SourceKind.DEMO:
-            raise ValueError("demo: is drawn by the program, not opened with FFmpeg")
+        case SourceKind.DEMO | SourceKind.SELFTEST:
+            raise ValueError(f"{address.shown} is drawn by the program, not opened with FFmpeg")
 
 
-def _network(url: str, timeout_s: float) -> Opening:
-    scheme = url.partition("://")[0].lower()
-    options = {"protocol_whitelist": _NETWORK_PROTOCOLS}
+def _network(address: SourceAddress, timeout_s: float) -> Opening:
+    scheme = address.text.partition("://")[0].lower()
+    options = {"protocol_whitelist": _NETWORK_PROTOCOLS[scheme]}
     wait_us = str(round(timeout_s * 1e6))
     if scheme in ("rtsp", "rtsps"):
-        options |= {"rtsp_transport": "tcp", "timeout": wait_us}
+        options |= _OPEN_QUICKLY | {"rtsp_transport": address.transport.value, "timeout": wait_us}
     elif scheme in ("http", "https", "tcp"):
         options |= {"rw_timeout": wait_us}  # rtmp's `timeout` would make it wait for a caller instead
-    return Opening(url, None, options)
+    elif scheme in ("udp", "srt"):
+        options |= {"timeout": wait_us}
+    return Opening(address.text, None, options)
 
 
 def _webcam(address: SourceAddress, platform: str) -> list[Opening]:
@@ -101,11 +117,14 @@ def _camera_name(number: int, shown: str) -> str:
     try:
         found = av.enumerate_input_devices("dshow")
     except (av.FFmpegError, ValueError) as error:
-        raise SourceError(f"cannot open {shown}: Windows lists no cameras; write webcam:NAME") from error
+        raise SourceError(
+            f"cannot open {shown}: Windows lists no cameras; write webcam:NAME", Reason.UNREACHABLE
+        ) from error
     names = [device.name for device in found if "video" in device.media_types]
     if number >= len(names):
         raise SourceError(
-            f"cannot open {shown}: found {len(names)} cameras ({', '.join(names)}); count from 0"
+            f"cannot open {shown}: found {len(names)} cameras ({', '.join(names)}); count from 0",
+            Reason.UNREACHABLE,
         )
     return names[number]
 
@@ -116,7 +135,8 @@ def _screen(address: SourceAddress, platform: str, environment: Mapping[str, str
     if platform == "darwin":
         if size:
             raise SourceError(
-                f"cannot open {address.shown}: on macOS only the whole screen can be read; write screen:"
+                f"cannot open {address.shown}: on macOS only the whole screen can be read; write screen:",
+                Reason.UNSUPPORTED,
             )
         return Opening("Capture screen 0", "avfoundation", options)
     if size:
@@ -129,6 +149,7 @@ def _screen(address: SourceAddress, platform: str, environment: Mapping[str, str
     if not display:
         raise SourceError(
             f"cannot open {address.shown}: no X display here (DISPLAY is not set); "
-            f"run it inside a desktop session"
+            f"run it inside a desktop session",
+            Reason.UNSUPPORTED,
         )
     return Opening(f"{display}+{','.join(corner)}" if corner else display, "x11grab", options)

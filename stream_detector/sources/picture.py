@@ -12,7 +12,7 @@ from av.sidedata.sidedata import SideData
 from av.video.reformatter import VideoReformatter
 
 from stream_detector.errors import SourceError
-from stream_detector.records import Image
+from stream_detector.records import Image, Reason
 
 _KNOWN_MATRICES = frozenset({0, 1, 4, 5, 6, 7, 9})
 """AVColorSpace values that swscale converts; every other one makes it refuse the frame."""
@@ -56,7 +56,8 @@ class RgbConverter:
             except av.FFmpegError as error:
                 raise SourceError(
                     f"cannot convert a {frame.width}x{frame.height} picture from {frame.format.name} to RGB: "
-                    f"{error.strerror}; record it in a common format such as yuv420p"
+                    f"{error.strerror}; record it in a common format such as yuv420p",
+                    Reason.UNSUPPORTED,
                 ) from error
         return np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
 

@@ -2,32 +2,29 @@
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 
 import av
 import av.logging
-from av.codec.context import Flags
 from av.container import InputContainer
-from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from stream_detector.errors import SourceError
-from stream_detector.records import Frame
+from stream_detector.records import Frame, Reason
 from stream_detector.sources.address import SourceAddress, SourceKind
-from stream_detector.sources.failures import open_failure, read_failure
+from stream_detector.sources.failures import no_picture, open_failure, open_time_out, read_failure
+from stream_detector.sources.hwaccel import choose_hwaccel
 from stream_detector.sources.opening import openings
 from stream_detector.sources.picture import DecodedPicture, RgbConverter
 from stream_detector.sources.timeline import Timeline
+from stream_detector.sources.video_stream import believable_rate, choose_video, set_up_decoder
 
-_MAX_PIXELS = 16384 * 8192
-"""Four times 8K. A damaged header that claims more must not take all memory."""
 _MAX_BREAKS = 100
 """So many times in a row the container may be unreadable before the rest is given up."""
-_MAX_RATE_HZ = 1000
-"""Above it the stated rate is a clock rate (90000) that somebody wrote into the wrong field."""
 _PICTURELESS_READ_TIMEOUTS = 3
 """A live source that sends data, but no picture, for so many read time-outs has failed."""
 _RANGE_NAMES = {1: "limited", 2: "full"}
@@ -39,6 +36,22 @@ def quiet_ffmpeg() -> None:
     For the start of a program; it concerns the whole process.
     """
     av.logging.set_level(None)
+
+
+class Phase(StrEnum):
+    """How far the reading of a source has come; each phase has a time limit of its own."""
+
+    OPEN = "open"
+    """Connecting, and finding out what it sends."""
+    FIRST_FRAME = "first_frame"
+    """Open; no picture yet."""
+    BETWEEN_FRAMES = "between_frames"
+    END = "end"
+    """Nothing more will come; it is being closed."""
+
+
+def _ignore(_: Phase) -> None:
+    """Nobody asked for the phases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +97,25 @@ class Reader:
         open_timeout_s: float = 10.0,
         read_timeout_s: float = 10.0,
         threads: int = 0,
+        hwaccel: str = "off",
+        on_phase: Callable[[Phase], None] = _ignore,
     ) -> None:
         """Opens nothing yet.
 
         Args:
             stream: `Frame.stream` of every frame.
-            open_timeout_s: longest silence of a network source at each of the two steps of opening:
-                connecting, and finding out what it sends.
+            open_timeout_s: longest time a network source may take to connect and to show what it sends;
+                one that takes longer is refused, at the latest when each of the two has taken so long.
             read_timeout_s: longest silence of a live or network source after that.
             threads: for decoding; 0 = as many as there are processors.
+            hwaccel: which hardware decodes; see `hwaccel.choose_hwaccel`.
+            on_phase: told, in the reading thread, when FIRST_FRAME and END begin.
 
         Raises:
-            ValueError: the address is `demo:`, which is drawn, not read.
+            ValueError: the address is `demo:` or `selftest:`, which is drawn, not read.
         """
-        if address.kind is SourceKind.DEMO:
-            raise ValueError("demo: is drawn by the program, not read with FFmpeg")
+        if address.kind in (SourceKind.DEMO, SourceKind.SELFTEST):
+            raise ValueError(f"{address.shown} is drawn by the program, not read with FFmpeg")
         self.facts: SourceFacts | None = None
         """None until the first frame."""
         self.live = address.live
@@ -112,6 +129,8 @@ class Reader:
         self._open_timeout_s = open_timeout_s
         self._read_timeout_s = read_timeout_s
         self._threads = threads
+        self._hwaccel = hwaccel
+        self._on_phase = on_phase
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -140,9 +159,13 @@ class Reader:
                 return
             raise
         try:
+            self._on_phase(Phase.FIRST_FRAME)
             yield from self._read(container)
         finally:
-            container.close()
+            try:
+                self._on_phase(Phase.END)
+            finally:
+                container.close()
 
     def _open(self) -> InputContainer:
         ways = openings(
@@ -150,21 +173,32 @@ class Reader:
         )
         # Files have no time-outs: PyAV's take the interpreter lock at every read.
         local = self._address.kind in (SourceKind.FILE, SourceKind.LAVFI)
+        hwaccel = choose_hwaccel(self._hwaccel)
         failure: Exception | None = None
         for way in ways:
             began_s = time.monotonic()
             try:
-                return av.open(
+                container = av.open(
                     way.url,
                     mode="r",
                     format=way.format,
                     options=dict(way.options),
                     metadata_errors="replace",
                     timeout=None if local else (self._open_timeout_s, self._read_timeout_s),
+                    hwaccel=hwaccel,
                 )
             except (av.FFmpegError, ValueError) as error:
                 failure = error
                 elapsed_s = time.monotonic() - began_s
+                continue
+            # FFmpeg calls a source open of which it has not seen a packet when its time was up.
+            if (
+                self._address.kind is SourceKind.NETWORK
+                and time.monotonic() - began_s >= self._open_timeout_s
+            ):
+                container.close()
+                raise open_time_out(self._address, self._open_timeout_s)
+            return container
         assert failure is not None
         # `from None`: FFmpeg's exceptions quote the address with its password.
         raise open_failure(
@@ -172,13 +206,13 @@ class Reader:
         ) from None
 
     def _read(self, container: InputContainer) -> Iterator[Frame]:
-        video = _choose_video(container, self._address)
+        video = choose_video(container, self._address)
         duration_s = (
             container.duration / av.time_base if container.duration and container.duration > 0 else None
         )
         self.live = self._address.live or (self._address.kind is SourceKind.NETWORK and duration_s is None)
-        self._set_up_decoder(video)
-        rate_hz = _believable_rate(video)
+        set_up_decoder(video, live=self.live, threads=self._threads)
+        rate_hz = believable_rate(video)
         timeline = Timeline(rate_hz)
         converter = RgbConverter()
         size_px: tuple[int, int] | None = None
@@ -196,6 +230,7 @@ class Reader:
                     last_key_s = pts_s
                 coded_size_px = frame.width, frame.height
                 pixel_format, colour_range = frame.format.name, frame.color_range
+                packet_at_s = frame.opaque if isinstance(frame.opaque, float) else None
                 picture = DecodedPicture(frame, converter)
                 if self.facts is None:
                     self.facts = SourceFacts(
@@ -225,22 +260,16 @@ class Reader:
                     captured_at_s=captured_at_s,
                     picture=picture,
                     segment=segment,
+                    packet_at_s=packet_at_s,
                 )
                 index += 1
         if index == 0 and not self._stopped.is_set():
             found = f"{self.damaged_packets} damaged packets" if self.damaged_packets else "no data"
             raise SourceError(
                 f"no picture of {self._address.shown} could be decoded: found {found}; "
-                f"try to play it in another program"
+                f"try to play it in another program",
+                Reason.DAMAGED if self.damaged_packets else Reason.NO_DATA,
             )
-
-    def _set_up_decoder(self, video: VideoStream) -> None:
-        context = video.codec_context
-        context.thread_count = self._threads
-        context.thread_type = "SLICE" if self.live else "AUTO"
-        if self.live:
-            context.flags |= Flags.low_delay
-        context.options = {"max_pixels": str(_MAX_PIXELS)}
 
     def _decoded(
         self, container: InputContainer, video: VideoStream, timeline: Timeline
@@ -263,10 +292,7 @@ class Reader:
                 yield frame
                 pictured_at_s = time.monotonic()
             if self.live and time.monotonic() - pictured_at_s > patience_s:
-                raise SourceError(
-                    f"{self._address.shown} sends data, but no picture could be decoded for {patience_s:g} s "
-                    f"({self.damaged_packets} damaged packets); check the source"
-                )
+                raise no_picture(self._address, waited_s=patience_s, damaged_packets=self.damaged_packets)
 
     def _packets(
         self, container: InputContainer, video: VideoStream, timeline: Timeline
@@ -300,47 +326,8 @@ class Reader:
             if packet is None:
                 return
             breaks = 0
+            packet.opaque = time.monotonic()
             yield packet
-
-
-def _choose_video(container: InputContainer, address: SourceAddress) -> VideoStream:
-    """The main video; all else is discarded, so that it costs nothing and cannot hide a stall.
-
-    Raises:
-        SourceError: there is none, it has no decoder here, or its pictures are absurdly large.
-    """
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    moving = [stream for stream in container.streams.video if not stream.disposition & still]
-    if not moving:
-        if container.streams.video:
-            found = "only a cover picture"
-        elif container.streams.audio:
-            found = "only sound"
-        else:
-            found = "no stream at all"
-        raise SourceError(f"cannot watch {address.shown}: it holds {found}; expected video")
-    best = container.streams.best("video")
-    video = next((stream for stream in moving if stream is best), moving[0])
-    if video.codec_context is None:
-        raise SourceError(
-            f"cannot decode {address.shown}: this FFmpeg has no decoder for its video; convert it to H.264"
-        )
-    if video.codec_context.width * video.codec_context.height > _MAX_PIXELS:
-        raise SourceError(
-            f"cannot watch {address.shown}: its pictures are {video.codec_context.width}x"
-            f"{video.codec_context.height}, expected at most {_MAX_PIXELS} pixels; scale it down"
-        )
-    for stream in container.streams:
-        if stream.index != video.index:
-            stream.discard = Discard.all
-    return video
-
-
-def _believable_rate(video: VideoStream) -> Fraction | None:
-    for rate in (video.average_rate, video.guessed_rate):
-        if rate is not None and 0 < rate <= _MAX_RATE_HZ:
-            return rate
-    return None
 
 
 def _timestamp(frame: av.VideoFrame) -> Fraction | None:

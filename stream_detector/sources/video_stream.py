@@ -1,0 +1,84 @@
+"""Which stream of a container is watched, and how its decoder is set up."""
+
+from fractions import Fraction
+
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from stream_detector.errors import SourceError
+from stream_detector.records import Reason
+from stream_detector.sources.address import SourceAddress
+
+_MAX_PIXELS = 16384 * 8192
+"""Four times 8K. A damaged header that claims more must not take all memory."""
+_MAX_RATE_HZ = 1000
+"""Above it the stated rate is a clock rate (90000) that somebody wrote into the wrong field."""
+
+_TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})
+"""FFmpeg plays a .txt as a terminal would show it. An error page of a server is no camera."""
+
+
+def choose_video(container: InputContainer, address: SourceAddress) -> VideoStream:
+    """The main video; all else is discarded, so that it costs nothing and cannot hide a stall.
+
+    Raises:
+        SourceError: there is none, it has no decoder here, or its pictures are absurdly large.
+    """
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not moving:
+        if container.streams.video:
+            found = "only a cover picture"
+        elif container.streams.audio:
+            found = "only sound"
+        else:
+            found = "no stream at all"
+        raise SourceError(
+            f"cannot watch {address.shown}: it holds {found}; expected video", Reason.UNSUPPORTED
+        )
+    best = container.streams.best("video")
+    video = next((stream for stream in moving if stream is best), moving[0])
+    if video.codec_context is None:
+        raise SourceError(
+            f"cannot decode {address.shown}: this FFmpeg has no decoder for its video; convert it to H.264",
+            Reason.UNSUPPORTED,
+        )
+    if video.codec_context.name in _TEXT_CODECS:
+        raise SourceError(f"cannot watch {address.shown}: it is text; expected video", Reason.DAMAGED)
+    if video.codec_context.width * video.codec_context.height > _MAX_PIXELS:
+        raise SourceError(
+            f"cannot watch {address.shown}: its pictures are {video.codec_context.width}x"
+            f"{video.codec_context.height}, expected at most {_MAX_PIXELS} pixels; scale it down",
+            Reason.UNSUPPORTED,
+        )
+    for stream in container.streams:
+        if stream.index != video.index:
+            stream.discard = Discard.all
+    return video
+
+
+def set_up_decoder(video: VideoStream, *, live: bool, threads: int) -> None:
+    """Before the first packet.
+
+    Args:
+        live: decode without frame threads, which would each hold a picture back: on a stream without
+            B-frames one packet in is one picture out.
+        threads: for decoding; 0 = as many as there are processors.
+    """
+    context = video.codec_context
+    context.thread_count = threads
+    context.thread_type = "SLICE" if live else "AUTO"
+    if live:
+        context.flags |= Flags.low_delay
+    context.flags |= Flags.copy_opaque  # each picture keeps the stamp of its packet
+    context.options = {"max_pixels": str(_MAX_PIXELS)}
+
+
+def believable_rate(video: VideoStream) -> Fraction | None:
+    """The stated frame rate in Hz; None where nothing believable is stated."""
+    for rate in (video.average_rate, video.guessed_rate):
+        if rate is not None and 0 < rate <= _MAX_RATE_HZ:
+            return rate
+    return None
