@@ -1,13 +1,11 @@
 """The window: puts the widgets together, and says what each command does."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 
-from PyQt6.QtCore import QSize, QStandardPaths, Qt, QUrl
+from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import (
     QCloseEvent,
-    QDesktopServices,
     QDragEnterEvent,
     QDropEvent,
     QGuiApplication,
@@ -16,24 +14,21 @@ from PyQt6.QtGui import (
 from PyQt6.QtWidgets import (
     QApplication,
     QDialog,
-    QFrame,
-    QLabel,
     QMainWindow,
     QMessageBox,
-    QSplitter,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from gui.actions import Actions, keys_text
+from gui.arrangement import Arrangement
 from gui.bridge import Bridge
 from gui.cameras import list_cameras
 from gui.error_bar import ErrorBar
-from gui.evidence_files import write_incident, write_snapshot
 from gui.faces_panel import FacesPanel
 from gui.hud import Hud
 from gui.incidents import IncidentsPanel
+from gui.keeping import Keeper
 from gui.moment_dialog import MomentDialog
 from gui.overlay import Overlay
 from gui.pictures import Veils
@@ -47,7 +42,7 @@ from gui.tuning import Tuning, TuningPanel
 from gui.video_grid import VideoGrid
 from gui.view import IDLE, View
 from stream_detector import __version__
-from stream_detector.errors import OutputError, StreamDetectorError
+from stream_detector.errors import StreamDetectorError
 from stream_detector.records import RunHeader
 from stream_detector.settings import make_settings
 
@@ -82,7 +77,6 @@ class Window(QMainWindow):
         super().__init__()
         self._remembered = remembered
         self._options = dict(options or {})
-        self._folder = folder or _pictures() / "stream-detector"
         self._view: View = IDLE
         self._held: View | None = None
         self._veils = Veils()
@@ -100,6 +94,15 @@ class Window(QMainWindow):
         self.tuning = TuningPanel()
         self.moment = MomentDialog(self)
         self.source_dialog = SourceDialog(self)
+        self._keeper = Keeper(folder, say=lambda note: self.hud.showMessage(note, _NOTE_MS), fail=self._fail)
+        self._arrangement = Arrangement(
+            error_bar=self.error_bar,
+            picker=self.picker,
+            pictures=self.grid,
+            timeline=self.timeline,
+            faces=self.faces,
+            incidents=self.incidents,
+        )
         self._tuning_dialog = _dialog(self, "Tuning", self.tuning)
         self.actions_ = Actions(self, remembered.appearance, self._choose_appearance)
         self._lay_out()
@@ -201,34 +204,16 @@ class Window(QMainWindow):
         self._refresh()
 
     def _snapshot(self) -> None:
-        shown = self._held or self._view
-        stream = shown.stream(self.grid.selected)
+        stream = (self._held or self._view).stream(self.grid.selected)
         header = self.bridge.header
-        if stream is None or header is None:
-            return
-        now = datetime.now().astimezone()
-        overlay = self._overlay(self._held is not None)
-        try:
-            files = write_snapshot(self._folder, stream, header, self.tuning.tuning, overlay, now)
-        except OutputError as error:
-            self._fail(str(error))
-            return
-        self.hud.showMessage(f"Kept {files[0].name} and its numbers in {self._folder}", _NOTE_MS)
+        if stream is not None and header is not None:
+            overlay = self._overlay(self._held is not None)
+            self._keeper.snapshot(stream, header, self.tuning.tuning, overlay)
 
     def _export(self, number: int) -> None:
         incident, header = self.bridge.incidents.find(number), self.bridge.header
-        if incident is None or header is None:
-            return
-        try:
-            target = write_incident(self._folder, incident, header, self.tuning.tuning)
-        except OutputError as error:
-            self._fail(str(error))
-            return
-        self.hud.showMessage(f"Wrote {target}", _NOTE_MS)
-
-    def _open_folder(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
+        if incident is not None and header is not None:
+            self._keeper.export(incident, header, self.tuning.tuning)
 
     def _show_evidence(self, on: bool) -> None:
         self._remembered.evidence = on
@@ -273,8 +258,7 @@ class Window(QMainWindow):
 
     def _compact(self, on: bool) -> None:
         self.actions_.show_compact(on)
-        self._side.setVisible(not on)
-        self.timeline.setVisible(not on)
+        self._arrangement.show_compact(on)
         self.hud.setVisible(not on)
         self.setWindowFlag(Qt.WindowType.WindowStaysOnTopHint, on)
         if on:
@@ -323,7 +307,7 @@ class Window(QMainWindow):
     def showEvent(self, event: QShowEvent | None) -> None:
         """The first key that a newcomer presses starts the demo."""
         super().showEvent(event)
-        if self._pages.currentWidget() is self.picker:
+        if self._arrangement.shows_picker:
             self.picker.demo.setFocus()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
@@ -343,7 +327,7 @@ class Window(QMainWindow):
         """Stop every thread, and remember how the window was."""
         if not self.actions_["compact"].isChecked():
             self._remembered.keep_layout("window", self.saveGeometry())
-        self._remembered.keep_layout("split", self._across.saveState())
+        self._remembered.keep_layout("dividers", self._arrangement.dividers())
         self._remembered.flush()
         self.hide()
         self.all_stopped = self.bridge.close()
@@ -355,7 +339,7 @@ class Window(QMainWindow):
         return Overlay(evidence=evidence, crop_margin=margin, paused=paused, veils=self._veils)
 
     def _show_picker(self, on: bool) -> None:
-        self._pages.setCurrentIndex(0 if on else 1)
+        self._arrangement.show_picker(on)
         self._update(self._view)
 
     def _lay_out(self) -> None:
@@ -363,40 +347,14 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.addToolBar(self.actions_.bar)
         self.setStatusBar(self.hud)
-        down = QSplitter(Qt.Orientation.Vertical)
-        down.addWidget(self.grid)
-        down.addWidget(self.timeline)
-        down.setSizes([560, 170])
-        down.setStretchFactor(0, 1)
-        self._side = QSplitter(Qt.Orientation.Vertical)
-        self._side.addWidget(_panel("Faces in view", self.faces))
-        self._side.addWidget(_panel("Incidents", self.incidents))
-        self._side.setSizes([360, 360])
-        self._across = QSplitter(Qt.Orientation.Horizontal)
-        self._across.addWidget(down)
-        self._across.addWidget(self._side)
-        self._across.setSizes([930, 350])
-        self._across.setStretchFactor(0, 1)
-        for splitter in (down, self._side, self._across):
-            splitter.setHandleWidth(1)
-            splitter.setChildrenCollapsible(False)
-        self._pages = QStackedWidget()
-        self._pages.addWidget(self.picker)
-        self._pages.addWidget(self._across)
-        middle = QWidget()
-        column = QVBoxLayout(middle)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.error_bar)
-        column.addWidget(self._pages, 1)
-        self.setCentralWidget(middle)
+        self.setCentralWidget(self._arrangement)
         self.resize(1280, 800)
         kept = self._remembered.layout("window")
         if kept is not None:
             self.restoreGeometry(kept)
-        split = self._remembered.layout("split")
-        if split is not None:
-            self._across.restoreState(split)
+        dividers = self._remembered.layout("dividers")
+        if dividers is not None:
+            self._arrangement.restore_dividers(dividers)
         self.actions_["evidence"].setChecked(self._remembered.evidence)
 
     def _connect(self) -> None:
@@ -409,7 +367,7 @@ class Window(QMainWindow):
         self.timeline.moment_chosen.connect(self._show_moment)
         self.incidents.shown.connect(self._show_incident)
         self.incidents.exported.connect(self._export)
-        self.incidents.folder_opened.connect(self._open_folder)
+        self.incidents.folder_opened.connect(self._keeper.open_folder)
         self.tuning.changed.connect(self._tune)
         for picker in (self.picker, self.source_dialog.picker):
             picker.picked.connect(self._picked)
@@ -422,7 +380,7 @@ class Window(QMainWindow):
             ("tuning", self._tuning_dialog.show),
             ("retry", self._retry),
             ("all", self._leave),
-            ("folder", self._open_folder),
+            ("folder", self._keeper.open_folder),
             ("keys", self._say_keys),
             ("about", self._say_about),
         ):
@@ -440,29 +398,9 @@ class Window(QMainWindow):
         self._update(self._view)
 
 
-def _panel(heading: str, content: QWidget) -> QFrame:
-    frame = QFrame()
-    frame.setObjectName("panel")
-    label = QLabel(heading)
-    label.setObjectName("heading")
-    column = QVBoxLayout(frame)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    column.addWidget(label)
-    column.addWidget(content, 1)
-    frame.setMinimumWidth(280)
-    return frame
-
-
 def _dialog(parent: QWidget, title: str, content: QWidget) -> QDialog:
     dialog = QDialog(parent)
     dialog.setWindowTitle(title)
     column = QVBoxLayout(dialog)
     column.addWidget(content)
     return dialog
-
-
-def _pictures() -> Path:
-    return Path(
-        QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or Path.home()
-    )
