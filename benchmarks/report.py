@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.capture import capture_table
+from benchmarks.gui import gui_table
 from benchmarks.pipeline import pipeline_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,10 +82,20 @@ def render_evaluation(content: dict[str, Any]) -> str:
     )
 
 
+def render_gui(content: dict[str, Any]) -> str:
+    """What painting costs, and whether verdicts come later, with the machine and the command."""
+    return (
+        f"{gui_table(content['result'])} Measured with `{content['command']}` on "
+        f"{content['machine']['cores']} cores of {content['machine']['cpu']}, commit "
+        f"{content['machine']['commit']}."
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "pipeline": render_pipeline,
     "capture": render_capture,
     "evaluation": render_evaluation,
+    "gui": render_gui,
     "parity": render_parity,
 }
 """Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""

@@ -78,14 +78,7 @@ class Driven:
     def photograph(self, name: str) -> None:
         """Keep a picture of the screen, once what was asked for is drawn."""
         time.sleep(0.3)
-        path = self.shots / f"{name}.png"
-        self.screen.photograph(path)
-        if SHOTS:
-            from PIL import Image
-
-            # 256 colours: a third of the bytes, and hardly a difference to see.
-            dither = Image.Dither.FLOYDSTEINBERG
-            Image.open(path).convert("RGB").quantize(256, kmeans=3, dither=dither).save(path, optimize=True)
+        self.screen.photograph(self.shots / f"{name}.png")
 
     def end(self) -> None:
         """Whatever happened, leave no process behind."""
@@ -94,6 +87,17 @@ class Driven:
         self.process.wait(20)
         if self.process.stderr is not None:
             self.process.stderr.close()
+        if SHOTS:
+            _make_small(self.shots)
+
+
+def _make_small(folder: Path) -> None:
+    """256 colours: a third of the bytes, and hardly a difference to see."""
+    from PIL import Image
+
+    for path in folder.glob("*.png"):
+        picture = Image.open(path).convert("RGB")
+        picture.quantize(256, kmeans=3, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
 
 
 def state_of(said: dict[str, Any]) -> str:
