@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -27,27 +26,22 @@ import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
 from stream_detector import __version__
 from stream_detector.batching import FaceBatcher
 from stream_detector.errors import ShutdownError, SourceError
-from stream_detector.exchange import CropExchange, Notice
-from stream_detector.faces import MediaPipeFaceFinder
+from stream_detector.exchange import CropExchange
 from stream_detector.handoff import Closed, Handoff
-from stream_detector.health import RunStatus, StreamStatus
+from stream_detector.health import RunStatus
 from stream_detector.judging import Judge
 from stream_detector.ledger import Ledger
-from stream_detector.look import Look
 from stream_detector.model_spec import UncertainBand
 from stream_detector.records import (
     EventKind,
     FaceScore,
     Frame,
-    Reason,
     Record,
     RunHeader,
     RunSummary,
     StreamEvent,
     StreamSnapshot,
-    StreamState,
 )
-from stream_detector.rest import rest_s, usable_processors
 from stream_detector.scorers.choice import choose_scorer, read_spec
 from stream_detector.settings import (
     OPEN_TIMEOUT_S,
@@ -56,20 +50,16 @@ from stream_detector.settings import (
     Settings,
     StreamSettings,
 )
-from stream_detector.sources.address import SourceAddress, SourceKind, parse_address
-from stream_detector.sources.demo import DemoSource
-from stream_detector.sources.pacing import Paced
-from stream_detector.sources.reader import Reader
-from stream_detector.sources.reconnect import ReconnectingSource
-from stream_detector.sources.selftest import SelfTest
-from stream_detector.stages import Scorer, Source
+from stream_detector.sources.address import parse_address
+from stream_detector.stages import Scorer
+from stream_detector.stream_watch import StreamWatch, stream_status
 from stream_detector.verdict import Verdicts
 from stream_detector.worker import Worker
 
 _TICK_S = 0.25
+"""How often the score thread looks for streams that fell silent while nothing else happens."""
 _NOTICED_WITHIN_S = 0.4
 """By so much a silent stream must be noticed early to be `stale` in time: a look, and the batch before it."""
-"""How often the score thread looks for streams that fell silent while nothing else happens."""
 _RESULTS_HELD = 16
 """Records a slow reader may be behind before the scorer waits for it: 3 s of one face at 5 Hz."""
 _PATIENCE_S = 2 * OPEN_TIMEOUT_S + READ_TIMEOUT_S
@@ -79,26 +69,6 @@ _HURRIED_S = 1.0
 """The same, when there is bad news to tell; the thread that is left is a daemon."""
 
 _log = logging.getLogger("stream_detector.pipeline")
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    """One stream: its source, and the two threads that bring it to the exchange."""
-
-    number: int
-    settings: StreamSettings
-    address: SourceAddress
-    source: Source
-    frames: Handoff[Frame] = field(default_factory=lambda: Handoff(1, lossless=True))
-    newest: Frame | None = None
-    """What was decoded last."""
-    workers: tuple[Worker, ...] = ()
-    """Capture, find."""
-    looks_left_out: int = 0
-    """Frames that were due, but would have taken the scorer's time; counted by find."""
-    end_detail: str = ""
-    """Why it ended, where somebody wanted it to."""
-    begun_at_s: float = field(default_factory=time.monotonic)
 
 
 class Pipeline:
@@ -150,7 +120,7 @@ class Pipeline:
         self._turned_at_s: float | None = None
         self._lock = threading.Lock()
         """Guards the three below: streams come and go from any thread."""
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, StreamWatch] = {}
         self._stopping = False
         self._next_number = 0
         self._scoring = Worker("score", self._score, _RunEnd(self._records, self._ready, self._exchange))
@@ -170,10 +140,9 @@ class Pipeline:
         # Cameras, the face finder and the model are all slow to open: let them open side by side. Only
         # a file played at its own speed waits for the model: it would lose its beginning.
         begin = list(self._streams.values())
-        late = [stream.workers[0] for stream in begin if isinstance(stream.source, Paced)]
-        for worker in [worker for stream in begin for worker in stream.workers] + [self._scoring]:
-            if worker not in late:
-                worker.start()
+        for stream in begin:
+            stream.start(capture=not stream.paced)
+        self._scoring.start()
         try:
             self.header = self._ready.take()
         except BaseException:
@@ -181,8 +150,8 @@ class Pipeline:
             with suppress(ShutdownError):
                 self._shut_down()
             raise
-        for worker in late:
-            worker.start()
+        for stream in begin:
+            stream.start()
         return self
 
     def __exit__(
@@ -235,8 +204,7 @@ class Pipeline:
         detail = f"{settings.name}: {stream.address.shown}" if settings.name else stream.address.shown
         added = StreamEvent(stream.number, None, EventKind.STREAM_ADDED, detail=detail, name=settings.name)
         self._exchange.put(stream.number, [added])
-        for worker in stream.workers:
-            worker.start()
+        stream.start()
         return stream.number
 
     def remove_stream(self, number: int, why: str = "") -> None:
@@ -251,9 +219,7 @@ class Pipeline:
             stream = self._streams.get(number)
         if stream is None:
             return
-        stream.end_detail = why
-        stream.source.stop()
-        stream.frames.close()  # a source that is stuck in a wait must not hold up the end of its stream
+        stream.end(why)
 
     def stop(self) -> None:
         """Make the sources end; what they delivered is still scored and yielded. Any thread."""
@@ -261,7 +227,7 @@ class Pipeline:
             self._stopping = True
         self._exchange.finish()
         for stream in self._present():
-            stream.source.stop()
+            stream.stop()
 
     def newest_frame(self, stream: int) -> Frame | None:
         """The frame that `stream` decoded last; None before the first, or when it has ended. Any thread.
@@ -302,7 +268,9 @@ class Pipeline:
         present = {stream.number: stream for stream in self._present()}
         turned_at_s = self._turned_at_s
         return RunStatus(
-            streams=tuple(_status(snapshot, present.get(snapshot.stream)) for snapshot in self.snapshot()),
+            streams=tuple(
+                stream_status(snapshot, present.get(snapshot.stream)) for snapshot in self.snapshot()
+            ),
             turns=self._turns,
             turned_ago_s=None if turned_at_s is None else time.monotonic() - turned_at_s,
         )
@@ -327,7 +295,7 @@ class Pipeline:
             streams=streams,
         )
 
-    def _new_stream(self, settings: StreamSettings) -> _Stream:
+    def _new_stream(self, settings: StreamSettings) -> StreamWatch:
         """A stream with a number of its own, known to everybody and not yet started."""
         address = parse_address(settings.url)
         with self._lock:
@@ -337,91 +305,26 @@ class Pipeline:
             self._exchange.begin(number)
             self._next_number += 1
             # Whoever has ended is forgotten here, so that a run of months does not collect threads.
-            self._streams = {n: s for n, s in self._streams.items() if not all(w.ended for w in s.workers)}
-            stream = _Stream(number, settings, address, _make_source(address, number, settings))
-            stream.workers = (
-                Worker(f"capture-{number}", partial(self._capture, stream), stream.frames),
-                Worker(f"find-{number}", partial(self._find, stream), _StreamEnd(self._exchange, number)),
+            self._streams = {n: s for n, s in self._streams.items() if not s.ended}
+            stream = self._streams[number] = StreamWatch(
+                number,
+                settings,
+                address,
+                exchange=self._exchange,
+                ledger=self._ledger,
+                spec=self._spec,
+                face_model=self._settings.face_model,
+                neighbours=lambda: len(self._present()),
+                on_failure=partial(self._failures.__setitem__, number),
             )
-            self._streams[number] = stream
-        source, frames = stream.source, stream.frames
         self._half_life_of[number] = settings.half_life_s
-        self._ledger.begin(
-            number,
-            name=settings.name,
-            source=address.shown,
-            drops={
-                "decode": lambda: source.damaged_packets,
-                "find": lambda: frames.dropped + stream.looks_left_out,
-                "score": lambda: self._exchange.dropped_of(number),
-            },
-        )
         return stream
 
-    def _present(self) -> list[_Stream]:
+    def _present(self) -> list[StreamWatch]:
         with self._lock:
             return list(self._streams.values())
 
-    # One method per thread; each opens, uses and closes what it owns.
-
-    def _capture(self, stream: _Stream) -> None:
-        source, frames, settings = stream.source, stream.frames, stream.settings
-        count = 0
-        with closing(source.frames()) as delivered:
-            for item in delivered:
-                if count == 0:  # before the first frame, live sources already have news
-                    frames.set_lossless(not source.live)
-                    self._exchange.set_lossless(stream.number, not source.live)
-                if isinstance(item, StreamEvent):
-                    self._exchange.put(stream.number, [item])
-                    continue
-                count += 1
-                if settings.duration_s is not None and item.pts_s >= settings.duration_s:
-                    return
-                if count == 1:
-                    self._ledger.opened(stream.number, live=source.live)
-                self._ledger.decoded(item)
-                stream.newest = item
-                frames.put(item)
-                if count == settings.max_frames:
-                    return
-
-    def _find(self, stream: _Stream) -> None:
-        number, processors = stream.number, usable_processors()
-        rested_at_s = 0.0
-        finder = MediaPipeFaceFinder(self._settings.face_model)
-        with closing(finder):
-            look = Look(number, finder, self._spec, stream.settings)
-            try:
-                while True:
-                    frame = stream.frames.take()
-                    if not look.due(frame):
-                        continue
-                    began_s = time.monotonic()
-                    if stream.source.live and began_s < rested_at_s:
-                        stream.looks_left_out += 1
-                        continue
-                    items = look.at(frame)
-                    ended_s = time.monotonic()
-                    streams = len(self._present())
-                    rested_at_s = ended_s + rest_s(ended_s - began_s, streams=streams, processors=processors)
-                    self._exchange.put(number, items)
-            except Closed:
-                last = look.end(EventKind.STREAM_ENDED, stream.end_detail)
-                self._end_account(number, StreamState.ENDED, last)
-            except SourceError as error:
-                self._failures[number] = error
-                reason = None if error.reason is None else Reason(error.reason)
-                last = look.end(EventKind.STREAM_FAILED, str(error), reason)
-                self._end_account(number, StreamState.FAILED, last)
-            finally:
-                stream.frames.close()  # a picture that cannot be converted must free its decoder
-
-    def _end_account(self, number: int, state: StreamState, last: list[Notice]) -> None:
-        try:
-            self._exchange.put(number, last)
-        finally:
-            self._ledger.ended(number, state)
+    # The score thread; it opens, uses and closes the model.
 
     def _score(self) -> None:
         with closing(self._open_scorer(self._settings)) as scorer:
@@ -447,7 +350,7 @@ class Pipeline:
         """
         now_s = time.monotonic()
         for stream in self._present():
-            if not stream.source.live and stream.address.kind is not SourceKind.NETWORK:
+            if not stream.may_go_stale:
                 continue
             between_s = 2.5 / stream.settings.score_hz
             silent_s = self._ledger.silent_for_s(stream.number)
@@ -477,25 +380,12 @@ class Pipeline:
         self.stop()
         streams = self._present()
         for stream in streams:
-            stream.frames.close()
+            stream.close()
         self._exchange.close()
         self._records.close()
-        for worker in [worker for stream in streams for worker in stream.workers] + [self._scoring]:
-            worker.join(self.patience_s)
-
-
-class _StreamEnd:
-    """What a find thread closes: its stream, or the whole run where the error is our own."""
-
-    def __init__(self, exchange: CropExchange, stream: int) -> None:
-        self._exchange = exchange
-        self._stream = stream
-
-    def close(self, error: BaseException | None = None) -> None:
-        if error is None:
-            self._exchange.end(self._stream)
-        else:
-            self._exchange.close(error)
+        for stream in streams:
+            stream.join(self.patience_s)
+        self._scoring.join(self.patience_s)
 
 
 class _RunEnd:
@@ -507,46 +397,6 @@ class _RunEnd:
     def close(self, error: BaseException | None = None) -> None:
         for end in self._ends:
             end.close(error)
-
-
-def _status(snapshot: StreamSnapshot, stream: _Stream | None) -> StreamStatus:
-    """`stream`: None where it ended long ago."""
-    live, running_s = False, 0.0
-    if stream is not None:
-        # Whether an http:// address is live shows only once it is open; until then it owes a frame.
-        owes_frame = stream.address.kind is SourceKind.NETWORK and snapshot.frame_age_s is None
-        live, running_s = stream.source.live or owes_frame, time.monotonic() - stream.begun_at_s
-    return StreamStatus(
-        stream=snapshot.stream,
-        name=snapshot.name or str(snapshot.stream),
-        shown=snapshot.source,
-        live=live,
-        failed=snapshot.state is StreamState.FAILED,
-        ended=snapshot.state is StreamState.ENDED,
-        running_s=running_s,
-        frames=snapshot.frames,
-        frame_age_s=snapshot.frame_age_s,
-        dropped=snapshot.dropped,
-    )
-
-
-def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) -> Source:
-    source: Source
-    match address.kind:
-        case SourceKind.DEMO:
-            source = DemoSource(stream=stream)
-        case SourceKind.SELFTEST:
-            source = SelfTest(stream=stream)
-        case SourceKind.FILE | SourceKind.LAVFI:
-            source = Reader(address, stream=stream, hwaccel=settings.hwaccel)
-        case _:
-            source = ReconnectingSource(
-                address,
-                stream=stream,
-                give_up_after_s=settings.give_up_after_s,
-                hwaccel=settings.hwaccel,
-            )
-    return Paced(source) if settings.realtime and not address.live else source
 
 
 def _choose_scorer(settings: Settings) -> Scorer:

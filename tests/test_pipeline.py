@@ -168,7 +168,7 @@ def test_stop_ends_the_sources_and_what_they_delivered_is_still_scored() -> None
 def test_a_live_source_that_falls_silent_turns_its_faces_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live picture that freezes: the demo's first second, then nothing until it is stopped."""
     source = FrozenAfter(DemoSource(duration_s=4.0), media_s=1.0)
-    monkeypatch.setattr("stream_detector.pipeline._make_source", lambda *_: source)
+    monkeypatch.setattr("stream_detector.stream_watch._make_source", lambda *_: source)
     pipeline = Pipeline(make_settings(sources=("demo:",)))
     states = []
     with pipeline:
@@ -186,7 +186,7 @@ def test_a_face_that_is_no_longer_looked_at_turns_stale_though_frames_still_come
 ) -> None:
     """A camera whose clock stands still: every frame after the first second has the same time."""
     source = FrozenAfter(DemoSource(duration_s=8.0), media_s=1.0, keep_sending=True)
-    monkeypatch.setattr("stream_detector.pipeline._make_source", lambda *_: source)
+    monkeypatch.setattr("stream_detector.stream_watch._make_source", lambda *_: source)
     pipeline = Pipeline(make_settings(sources=("demo:",)))
     states = []
     with pipeline:

@@ -62,7 +62,7 @@ def cameras(monkeypatch: pytest.MonkeyPatch, make: Callable[[int], Source] = End
     def make_source(address: SourceAddress, stream: int, settings: StreamSettings) -> Source:
         return make(stream)
 
-    monkeypatch.setattr("stream_detector.pipeline._make_source", make_source)
+    monkeypatch.setattr("stream_detector.stream_watch._make_source", make_source)
 
 
 def camera(name: str) -> StreamSettings:
