@@ -1,18 +1,23 @@
 """Starts Qt, opens the window, and ends with every thread."""
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING
 
+from gui.mistakes import mistake
 from gui.qt_libraries import load_qt
 from stream_detector.settings import make_settings
 
 if TYPE_CHECKING:
     from gui.window import Window
 
+ExceptHook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 _NAME = "stream-detector"
+_log = logging.getLogger("stream_detector.gui")
 
 
 def run(
@@ -50,6 +55,7 @@ def run(
         window.watch(*sources)
     if opened is not None:
         opened(window)
+    sys.excepthook = mistake_teller(window)
     # Python handles a signal only when it gets to run, and an idle Qt lets it sleep.
     signal.signal(signal.SIGINT, lambda *_: window.close())
     signal.signal(signal.SIGTERM, lambda *_: window.close())
@@ -63,3 +69,15 @@ def run(
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def mistake_teller(
+    window: "Window",
+) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """What Qt calls when our own code raises inside it; without it Qt ends the process at once."""
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        _log.error("a mistake in the window", exc_info=(kind, error, trace))
+        window.error_bar.say(mistake(error), can_retry=False)
+
+    return tell

@@ -21,12 +21,13 @@ from PyQt6.QtCore import QObject, Qt, QTimer, pyqtSignal
 from gui.board import Board
 from gui.history import StreamHistory
 from gui.incident_log import IncidentLog
+from gui.mistakes import mistake
 from gui.tuning import Tuning
 from stream_detector.errors import ShutdownError, StreamDetectorError
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.records import Frame, Record, RunHeader, StreamSnapshot
 from stream_detector.settings import Settings, StreamOptions, StreamSettings
-from stream_detector.sources.address import SourceAddress, SourceKind, parse_address, redact
+from stream_detector.sources.address import SourceAddress, SourceKind, parse_address
 from stream_detector.worker import Worker
 
 if TYPE_CHECKING:
@@ -193,9 +194,7 @@ class Bridge(QObject):
             self._end()
         except Exception as error:  # noqa: BLE001  (a mistake of our own: told, and the window stays)
             _log.exception("the run broke")
-            self._tell(
-                f"the program made a mistake ({type(error).__name__}: {redact(str(error))}); report it"
-            )
+            self._tell(mistake(error))
             self._end()
         else:
             self._show()

@@ -1,7 +1,17 @@
 """Drag a rectangle over the screen to watch just that part of it."""
 
 from PyQt6.QtCore import QPoint, QRect, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import (
+    QColor,
+    QGuiApplication,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QRegion,
+)
 from PyQt6.QtWidgets import QWidget
 
 from gui.palette import STRIP
@@ -19,13 +29,15 @@ class RegionPicker(QWidget):
     def __init__(self) -> None:
         super().__init__(None, Qt.WindowType.FramelessWindowHint | Qt.WindowType.WindowStaysOnTopHint)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
         self.setCursor(Qt.CursorShape.CrossCursor)
         self._from: QPoint | None = None
         self._to = QPoint()
+        self._behind = QPixmap()
         screen = QGuiApplication.primaryScreen()
         if screen is not None:
             self.setGeometry(screen.geometry())
+            # A picture of the screen: not every desktop can show one window through another.
+            self._behind = screen.grabWindow(0)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """One corner."""
@@ -56,12 +68,15 @@ class RegionPicker(QWidget):
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Dark all over but for the rectangle."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(0, 0, 0, 120))
+        painter.drawPixmap(self.rect(), self._behind)
         rect = self._rect()
+        veiled = (
+            QRegion(self.rect()) if self._from is None else QRegion(self.rect()).subtracted(QRegion(rect))
+        )
+        painter.setClipRegion(veiled)
+        painter.fillRect(self.rect(), QColor(0, 0, 0, 120))
+        painter.setClipping(False)
         if self._from is not None:
-            painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Clear)
-            painter.fillRect(rect, Qt.GlobalColor.transparent)
-            painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceOver)
             painter.setPen(QPen(QColor("#ffffff"), 2))
             painter.drawRect(rect)
         hint = QRect(0, 24, self.width(), 40)

@@ -62,6 +62,7 @@ class VideoView(QWidget):
     def show_stream(self, view: StreamView, overlay: Overlay, *, selected: bool) -> None:
         """Draw this from now on."""
         self._view, self._overlay, self._selected = view, overlay, selected
+        self.setAccessibleName(f"{view.title}: {view.status}")
         over = view.status.over
         self._retry.setText("Play again" if view.status is Status.ENDED else "Try again")
         self._retry.setVisible(over)

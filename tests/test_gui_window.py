@@ -6,11 +6,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from PyQt6.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
-from PyQt6.QtGui import QDropEvent
+from PyQt6.QtGui import QDropEvent, QMouseEvent
 from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from gui.app import mistake_teller
 from gui.board import Board
 from gui.faces_panel import FacesPanel
 from gui.incident_log import IncidentLog
@@ -198,6 +199,34 @@ def test_an_error_is_said_in_its_own_words_and_can_be_copied(window: Window, qtb
     assert clipboard.text() == window.error_bar.sentence
     click(window.error_bar.dismiss)
     assert window.error_bar.sentence == ""
+
+
+def test_a_mistake_of_the_program_is_said_without_secrets_and_the_window_stays(
+    window: Window, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = ValueError("cannot read rtsp://user:hunter2@host/x?token=s3cret")
+    mistake_teller(window)(ValueError, error, None)
+    assert (
+        "the program made a mistake (ValueError: cannot read rtsp://***@host/x" in window.error_bar.sentence
+    )
+    assert "hunter2" not in window.error_bar.sentence
+    assert "s3cret" not in window.error_bar.sentence
+    assert window.isVisible()
+
+
+def test_a_rectangle_dragged_over_the_screen_is_picked(window: Window, qtbot: QtBot) -> None:
+    picked: list[str] = []
+    window._picked = picked.append  # type: ignore[method-assign]
+    window._pick_region()
+    region = window._region
+    for kind, at in (
+        (QEvent.Type.MouseButtonPress, QPointF(20, 30)),
+        (QEvent.Type.MouseMove, QPointF(119, 130)),
+        (QEvent.Type.MouseButtonRelease, QPointF(219, 229)),
+    ):
+        left, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QApplication.sendEvent(region, QMouseEvent(kind, at, at, left, left, keys))
+    assert picked == ["screen:200x200+20+30"]
 
 
 def test_an_address_that_makes_no_sense_is_an_error_and_nothing_starts(window: Window) -> None:
