@@ -13,6 +13,7 @@ from PyQt6.QtGui import (
     QRegion,
 )
 from PyQt6.QtWidgets import QWidget
+from PyQt6.sip import voidptr
 
 from gui.palette import STRIP
 
@@ -37,7 +38,7 @@ class RegionPicker(QWidget):
         if screen is not None:
             self.setGeometry(screen.geometry())
             # A picture of the screen: not every desktop can show one window through another.
-            self._behind = screen.grabWindow(0)
+            self._behind = screen.grabWindow(voidptr(0))
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """One corner."""
@@ -50,8 +51,10 @@ class RegionPicker(QWidget):
             self._to = event.position().toPoint()
             self.update()
 
-    def mouseReleaseEvent(self, _event: QMouseEvent | None) -> None:
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
         """The rectangle is drawn."""
+        if event is not None:
+            self._to = event.position().toPoint()
         rect = self._rect()
         if min(rect.width(), rect.height()) < _LEAST_PX:
             self._from = None
@@ -70,10 +73,7 @@ class RegionPicker(QWidget):
         painter = QPainter(self)
         painter.drawPixmap(self.rect(), self._behind)
         rect = self._rect()
-        veiled = (
-            QRegion(self.rect()) if self._from is None else QRegion(self.rect()).subtracted(QRegion(rect))
-        )
-        painter.setClipRegion(veiled)
+        painter.setClipRegion(QRegion(self.rect()).subtracted(QRegion(rect)))
         painter.fillRect(self.rect(), QColor(0, 0, 0, 120))
         painter.setClipping(False)
         if self._from is not None:
