@@ -13,7 +13,7 @@ from PyQt6.QtWidgets import (
 )
 
 from gui.incident_log import INCIDENTS_KEPT, Incident, IncidentLog
-from gui.pictures import to_qimage
+from gui.pictures import scaled, to_qimage
 from gui.video_view import clock
 
 EMPTY = "No incident.\nEvery time a face turns likely fake, it is noted here."
@@ -114,7 +114,8 @@ def _icon(incident: Incident) -> QIcon:
     pixels = incident.record.pixels
     icon = QIcon()
     if pixels is not None:
-        pixmap = QPixmap.fromImage(to_qimage(pixels))
+        side_px = 2 * _ICON_PX  # sharp at twice the size, and no more than that in memory
+        pixmap = QPixmap.fromImage(to_qimage(scaled(pixels, side_px, side_px)))
         for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):  # a chosen face must not change its colours
             icon.addPixmap(pixmap, mode)
     return icon

@@ -81,7 +81,7 @@ def evidence_image(evidence: npt.NDArray[np.float32], side_px: int) -> QImage:
 class Veils:
     """Evidence maps as pictures, each made once: it is drawn many times before the next score."""
 
-    _KEPT = 64
+    _KEPT = 24
 
     def __init__(self) -> None:
         self._veils: dict[tuple[int, int], tuple[npt.NDArray[np.float32], QImage]] = {}

@@ -18,7 +18,7 @@ from gui.incident_log import IncidentLog
 from gui.incidents import IncidentsPanel
 from gui.overlay import Overlay
 from gui.palette import CHIPS, LOOKS, Tone
-from gui.region_picker import region_source
+from gui.region_picker import RegionPicker, region_source
 from gui.remembered import Remembered
 from gui.source_picker import SourcePicker
 from gui.timeline import Timeline, spread
@@ -214,11 +214,11 @@ def test_a_mistake_of_the_program_is_said_without_secrets_and_the_window_stays(
     assert window.isVisible()
 
 
-def test_a_rectangle_dragged_over_the_screen_is_picked(window: Window, qtbot: QtBot) -> None:
+def test_a_rectangle_dragged_over_the_screen_is_picked(qtbot: QtBot) -> None:
     picked: list[str] = []
-    window._picked = picked.append  # type: ignore[method-assign]
-    window._pick_region()
-    region = window._region
+    region = RegionPicker()
+    region.picked.connect(picked.append)
+    region.show()
     for kind, at in (
         (QEvent.Type.MouseButtonPress, QPointF(20, 30)),
         (QEvent.Type.MouseMove, QPointF(119, 130)),
