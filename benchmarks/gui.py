@@ -172,10 +172,9 @@ def _ages_with(application: Any, settings: Settings) -> list[float]:
     with TemporaryDirectory() as folder:
         window = open_window(Path(folder))
         window.bridge.updated.connect(note)
+        window.bridge.ended.connect(application.quit)
         window.watch(*settings.sources)
-        while window.bridge.running:
-            application.processEvents()
-            time.sleep(0.002)
+        application.exec()
         window.close()
         window.deleteLater()
     return list(ages.values())

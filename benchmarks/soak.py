@@ -37,7 +37,7 @@ def soak_gui(*, minutes: float) -> dict[str, Any]:
         due_s = begun_s + every_s
         while (now_s := time.monotonic()) < begun_s + 60 * minutes and window.bridge.running:
             application.processEvents()
-            time.sleep(0.005)
+            time.sleep(0.01)
             if now_s >= due_s:
                 due_s += every_s
                 samples.append(_sample(window, now_s - begun_s))
