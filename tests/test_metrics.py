@@ -121,7 +121,7 @@ def test_the_readme_names_every_metric_and_no_other(run: Run) -> None:
         for name in run.samples()
         if name[0].startswith("stream_detector_")
     } | {"output_dropped_total", "output_pending", "output_failing"}
-    table = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("<!-- metrics -->")[1]
+    table = (REPOSITORY / "docs" / "unattended.md").read_text(encoding="utf-8").split("<!-- metrics -->")[1]
     cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     assert {name.strip("` ") for cell in cells for name in cell.split(",")} == served
 
