@@ -16,7 +16,7 @@ _ = gui_parts
 
 def test_painting_and_verdicts_are_timed_with_and_without_the_window(tmp_path: Path) -> None:
     out = tmp_path / "gui.json"
-    done = CliRunner().invoke(app, ["gui", "--seconds", "2", "--rounds", "1", "--json", str(out)])
+    done = CliRunner().invoke(app, ["gui", "--seconds", "1", "--rounds", "1", "--json", str(out)])
     assert done.exit_code == 0, done.output
     result = json.loads(out.read_text())["result"]
     for parts in result["painting"].values():

@@ -95,7 +95,7 @@ class Stage:
         self.window._update(view)
 
 
-@pytest.fixture(params=["light-1280x800", "dark-1280x800", "dark-1920x1080"])
+@pytest.fixture(params=["light-1280x800", "dark-1920x1080"])
 def stage(
     request: pytest.FixtureRequest, qapp: QApplication, tmp_path: Path, qtbot: QtBot
 ) -> Iterator[Stage]:
