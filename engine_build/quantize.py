@@ -68,8 +68,12 @@ def quantize(
             f"with a spec for openvino int8"
         )
     openvino = require("openvino", why="quantizing")  # before nncf, which would import it with telemetry
+    loggers = logging.getLoggerClass()
     nncf = require("nncf", why="quantizing", extra="build")
-    nncf.set_log_level(logging.ERROR)  # it would warn of every per-channel range, which are meant
+    logging.setLoggerClass(loggers)  # it puts its own in place, for everybody's loggers
+    # It would warn of every per-channel range, which are meant. Its set_log_level would also silence the
+    # handlers of the caller.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     estimators = require("nncf.quantization.range_estimator", why="quantizing", extra="build")
     graph = openvino.Core().read_model(str(fp32_onnx))
     names = [op.get_friendly_name() for op in graph.get_ops()]
@@ -195,7 +199,7 @@ def _told(steps: Steps, name: str, total: int) -> Callable[[Image], Image]:
 def _agreement_with(
     reference: npt.NDArray[np.float64], steps: Steps
 ) -> Callable[[Any, Iterable[tuple[int, Image]]], tuple[float, None]]:
-    """What NNCF holds against its largest drop: minus the share of the gate that a model uses.
+    """What NNCF holds against its largest drop: 1 minus the share of the gate that a model uses.
 
     Args:
         reference: logits in FP32, by the number of the crop; NNCF asks for some of them, or all.
@@ -207,7 +211,8 @@ def _agreement_with(
         found, exact = _logits(compiled, np.stack(crops), steps), reference[list(numbers)]
         dp = np.abs(np.tanh(found / 2) - np.tanh(exact / 2)) / 2
         correlation = float(np.corrcoef(found, exact)[0, 1])
-        return -GATES["int8"].used(mean_dp=float(dp.mean()), correlation=correlation), None
+        # Not 0 for FP32 itself: NNCF divides by its figure.
+        return 1 - GATES["int8"].used(mean_dp=float(dp.mean()), correlation=correlation), None
 
     return agreement
 
