@@ -249,8 +249,17 @@ def _rss_mb() -> float | None:
     return None
 
 
-def _slope_text(mb_per_min: float | None) -> str:
-    return "not measured here" if mb_per_min is None else f"{mb_per_min:+.2f} MB/min"
+_SHORTEST_SOAK_S = 300.0
+"""In a shorter run the memory that a start takes is most of any slope."""
+
+
+def _memory_text(over: dict[str, Any]) -> str:
+    objects = f"Python objects {over['python_objects'][-1] - over['python_objects'][0]:+d}"
+    if over["rss_mb_per_min"] is None:
+        return f"not measured here; {objects}"
+    if over["seconds"] < _SHORTEST_SOAK_S:
+        return f"too short a run to tell; {objects}"
+    return f"{over['rss_mb_per_min']:+.2f} MB/min; {objects}"
 
 
 def capture_table(result: dict[str, Any]) -> str:
@@ -266,8 +275,7 @@ def capture_table(result: dict[str, Any]) -> str:
         (
             "",
             "memory < 1 MB/min",
-            f"{_slope_text(over['rss_mb_per_min'])}; Python objects "
-            f"{over['python_objects'][-1] - over['python_objects'][0]:+d}",
+            _memory_text(over),
         ),
         (
             f"{many['streams']} streams of {WIDTH_PX}x{HEIGHT_PX} at {RATE_HZ}/s, "
