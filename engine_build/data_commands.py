@@ -10,20 +10,13 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from engine_build.crop_faces import CropPlan
 from engine_build.crop_folder import make_crops
 from engine_build.dataset import find_videos
 from engine_build.splits import SPLITS, Shares, balanced, make_splits, read_official
+from engine_build.steps import progress_bar
 from engine_build.video_index import as_clip, forget_progress, index_videos
 from engine_build.video_table import Video, read_table, write_table
 from stream_detector.errors import UsageError
@@ -123,11 +116,7 @@ def crops(
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr: how many of how many, the time taken, and the time left."""
-    columns = (
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()),
-        *(TextColumn("left:"), TimeRemainingColumn()),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task(what, total=None)
 
         def on_progress(done: int, total: int) -> None:

@@ -44,12 +44,18 @@ class _ShownSteps(Steps):
         self._progress.advance(self._task, count)
 
 
-@contextmanager
-def shown_steps() -> Iterator[Steps]:
-    """Steps that stderr shows: the name, a bar, how many of how many, the time taken and the time left."""
+def progress_bar() -> Progress:
+    """What every long command shows on stderr: the name of what it does, a bar, how many of how many, the
+    time taken and the time left."""
     columns = (
         *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
         *(TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn()),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    return Progress(*columns, console=Console(stderr=True))
+
+
+@contextmanager
+def shown_steps() -> Iterator[Steps]:
+    """Steps that stderr shows, see `progress_bar`."""
+    with progress_bar() as progress:
         yield _ShownSteps(progress)

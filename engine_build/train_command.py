@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine_build.face_crops import read_faces
 from engine_build.recipe import make_recipe, steps_for
+from engine_build.steps import progress_bar
 from engine_build.train import Description, Machine, starting_network, train
 from engine_build.training_data import usable_faces
 from engine_build.training_log import Row
@@ -93,12 +93,11 @@ def train_command(
     )
     start = read_weights(weights)
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("training", total=total)
 
         def on_row(row: Row) -> None:
-            console.print(row.sentence(total), highlight=False, soft_wrap=True)
+            progress.console.print(row.sentence(total), highlight=False, soft_wrap=True)
 
         outcome = train(
             starting_network(start, pooling=pooling, seed=seed),
