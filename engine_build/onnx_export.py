@@ -66,7 +66,8 @@ def export_onnx(model: Xception, path: Path, spec: ModelSpec, *, batch: int | No
         ir_version=_IR_VERSION,
         producer_name="stream-detector engine_build",
     )
-    onnx.helper.set_model_props(proto, {METADATA_KEY: spec.without_files().model_dump_json()})
+    metadata = spec.without_files().model_dump_json(exclude_none=True)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: metadata})
     onnx.checker.check_model(proto, full_check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(proto.SerializeToString())

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -78,6 +79,71 @@ class Quality(_Frozen):
     """How the two were measured, and on which data."""
 
 
+class Interval(_Frozen):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class LogitMap(_Frozen):
+    """From a logit to calibrated log-odds: piecewise linear through the knots, its ends continued.
+
+    A temperature or Platt fit has two knots; isotonic regression has more.
+    """
+
+    logit: Annotated[tuple[float, ...], Field(min_length=2)]
+    """Rising."""
+    log_odds: Annotated[tuple[float, ...], Field(min_length=2)]
+    """Of fake against real, where both are equally likely beforehand: the log-likelihood ratio. Never
+    falling."""
+
+    @model_validator(mode="after")
+    def _monotone(self) -> Self:
+        if len(self.logit) != len(self.log_odds):
+            raise ValueError("logit and log_odds must have as many knots")
+        if any(b <= a for a, b in pairwise(self.logit)):
+            raise ValueError("logit must rise from knot to knot")
+        if any(b < a for a, b in pairwise(self.log_odds)):
+            raise ValueError("log_odds must never fall from knot to knot")
+        return self
+
+
+class Calibration(_Frozen):
+    """What the logits of one precision are worth."""
+
+    method: Literal["temperature", "platt", "isotonic"]
+    everywhere: LogitMap
+    """Where no bin of quality applies."""
+    by_face_px: tuple[tuple[Annotated[int, Field(ge=1)], LogitMap], ...] = ()
+    """(smallest face, in pixels, that it is for, map), rising; faces smaller than the first: `everywhere`."""
+    coverage_real: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """At least this part of real faces is not called likely fake, where they are like those fitted on."""
+    coverage_fake: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """At least this part of fake faces is not called likely real."""
+    ece: Interval
+    """Expected calibration error, 15 bins of equal mass, on faces that were not fitted on."""
+    brier: Interval
+    log_loss: Interval
+    source: str
+    """On which data, under which degradation, how many faces."""
+
+
+class AlarmFacts(_Frozen):
+    """What the calibrated log-likelihood ratios of faces do in time: what a false-alarm rate rests on."""
+
+    real_means: Annotated[tuple[float, ...], Field(min_length=20)]
+    """The mean of each real face measured, rising: faces differ, and a face keeps its difference."""
+    fake_means: Annotated[tuple[float, ...], Field(min_length=20)]
+    sigma: Annotated[float, Field(gt=0.0)]
+    """Standard deviation of one real face's scores about its mean."""
+    correlation_s: Annotated[float, Field(ge=0.0)]
+    """Scores t seconds of media time apart correlate as exp(-t / correlation_s)."""
+    source: str
+    """On which data, how many faces and scores."""
+
+
 class ModelSpec(_Frozen):
     """Everything that travels with a model file: the sidecar, and the metadata of an ONNX file."""
 
@@ -95,6 +161,11 @@ class ModelSpec(_Frozen):
     trained_on: str
     terms: str
     """Under which the weights may be used."""
+    calibration: Calibration | None = None
+    """None: logits are taken as log-odds as they are. In sidecars only: a file of weights may be calibrated
+    again without being written again."""
+    alarm: AlarmFacts | None = None
+    """None: no false-alarm rate can be stated, and no alarm raised. In sidecars only."""
     files: dict[str, Sha256] = Field(default_factory=dict)
     """File name -> hash, for every file of the model. Empty in ONNX metadata (a file cannot hold
     its own hash)."""
@@ -109,7 +180,7 @@ class ModelSpec(_Frozen):
     @property
     def sha256(self) -> str:
         """Hash of the canonical JSON of everything above; the sidecar holds it as `spec_sha256`."""
-        return _sha256_of_json(self.model_dump(mode="json"))
+        return _sha256_of_json(self.model_dump(mode="json", exclude_none=True))
 
     def margin(self, face_model: str) -> float:
         """The crop margin for boxes drawn by `face_model`.
@@ -128,7 +199,7 @@ class ModelSpec(_Frozen):
 
     def without_files(self) -> "ModelSpec":
         """The same spec as it stands inside an ONNX file."""
-        return self.model_copy(update={"files": {}})
+        return self.model_copy(update={"files": {}, "calibration": None, "alarm": None})
 
 
 def sidecar_path(model: Path) -> Path:
@@ -157,7 +228,7 @@ def file_sha256(path: Path) -> str:
 def write_sidecar(model: Path, spec: ModelSpec, files: list[Path]) -> ModelSpec:
     """Hash `files`, write the sidecar beside `model`, and return the spec with the hashes."""
     complete = spec.model_copy(update={"files": {f.name: file_sha256(f) for f in sorted(files)}})
-    content = {**complete.model_dump(mode="json"), "spec_sha256": complete.sha256}
+    content = {**complete.model_dump(mode="json", exclude_none=True), "spec_sha256": complete.sha256}
     sidecar_path(model).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return complete
 

@@ -163,6 +163,29 @@ class State(StrEnum):
     """No new picture has come for a while: whatever was said before no longer holds."""
 
 
+class Doubt(StrEnum):
+    """Why a score proves nothing: the face lies outside what the model's data cover."""
+
+    SMALL = "small"
+    BLURRED = "blurred"
+    TURNED = "turned"
+    COMPRESSED = "compressed"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceQuality:
+    """What can be told of how well a face was seen, before anything is said of fakes."""
+
+    face_px: int
+    """Larger side of the face's box."""
+    sharpness: float
+    """`quality.sharpness` of the crop."""
+    turn: float | None = None
+    """How far the head is turned: 0 faces the camera, 1 shows its profile; None without key points."""
+    bits_per_px: float | None = None
+    """Of the video around this frame, compressed bits per pixel of the picture; None where unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stamps:
     """When one scored frame passed each stage, all time.monotonic(), each no earlier than the one before.
@@ -238,6 +261,7 @@ class FaceCrop:
     pixels: Image = field(repr=False)
     """(S, S, 3) uint8 RGB, S the model's input size; from `crops.cut_face`."""
     sighting: Sighting
+    quality: FaceQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +310,17 @@ class FaceScore:
     """(S, S, 3) uint8 RGB, the very crop that was scored, which `evidence` lies over; None if not scored."""
     stamps: Stamps | None = field(default=None, repr=False)
     """When its frame passed each stage; None if not scored."""
+    logit: float | None = None
+    """The model's own output, uncalibrated; None if not scored. With `quality` and media time, everything
+    else in this record follows from it."""
+    quality: FaceQuality | None = None
+    """None if not scored."""
+    doubt: Doubt | None = None
+    """Why the state is `uncertain` whatever the score; None where it depends on the score."""
+    alarm_level: float | None = None
+    """The alarm's statistic over its threshold: 0 no evidence, 1 alarm; None where there is no alarm."""
+    alarmed: bool = False
+    """Whether the face's alarm has been raised and not been cleared since."""
 
 
 class EventKind(StrEnum):
@@ -315,6 +350,10 @@ class EventKind(StrEnum):
     """The stream shows no face (once, when it begins to)."""
     SCENE_CUT = "scene_cut"
     """The picture changed at once; every face gets a new id."""
+    ALARM = "alarm"
+    """The evidence that a face is fake has passed the threshold of the stated false-alarm rate."""
+    ALARM_CLEARED = "alarm_cleared"
+    """The evidence has gone again; the face's alarm is armed anew."""
     STREAM_ENDED = "stream_ended"
     """Nothing more will come: a recording is over, or the run was stopped. An end for good."""
     STREAM_FAILED = "stream_failed"

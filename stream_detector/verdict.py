@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from stream_detector.records import (
     FaceCrop,
     FaceScore,
     FaceSummary,
-    Image,
     Stamps,
     State,
     StreamEvent,
@@ -98,7 +97,15 @@ class Verdicts:
         face.scores += 1
         rolling = face.rolling.at(crop.pts_s)
         state = self._state(rolling)
-        return self._record(face, crop, p_fake, rolling, state, now_s, evidence, stamps, crop.pixels)
+        scored = self._record(face, crop, p_fake, rolling, state, now_s)
+        return replace(
+            scored,
+            evidence=evidence,
+            pixels=crop.pixels,
+            stamps=stamps,
+            logit=logit,
+            quality=crop.quality,
+        )
 
     def unscored(self, seen: UnscoredFace, now_s: float) -> FaceScore:
         """The record for a face in view that could not be scored: its evidence only gets older."""
@@ -191,9 +198,6 @@ class Verdicts:
         rolling: Rolling,
         state: State,
         now_s: float,
-        evidence: npt.NDArray[np.float32] | None = None,
-        stamps: Stamps | None = None,
-        pixels: Image | None = None,
     ) -> FaceScore:
         # A frozen stream has no score to show: the old number would read as a current one.
         known = rolling.count > 0 and state is not State.STALE
@@ -212,9 +216,6 @@ class Verdicts:
             p_fake_rolling=face.shown,
             state=state,
             age_ms=(now_s - seen.captured_at_s) * 1000.0,
-            evidence=evidence,
-            pixels=pixels,
-            stamps=stamps,
         )
 
 

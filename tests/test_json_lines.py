@@ -91,6 +91,7 @@ def test_a_score_has_the_promised_fields() -> None:
         "box": [-1, 2, 30, 40],
         "p_fake": 0.1235,
         "p_fake_rolling": None,
+        "logit": None,
         "state": "warming_up",
         "precision": "int8",
         "age_ms": 12.3,

@@ -104,6 +104,7 @@ def score_fields(record: FaceScore, *, name: str | None, precision: str) -> dict
         "box": [box.x0, box.y0, box.x1, box.y1],
         "p_fake": _rounded(record.p_fake),
         "p_fake_rolling": _rounded(record.p_fake_rolling),
+        "logit": _rounded(record.logit),
         "state": record.state,
         "precision": precision,
         "age_ms": round(record.age_ms, 1),
