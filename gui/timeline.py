@@ -35,31 +35,38 @@ class Timeline(QWidget):
         self._middle = 0.5
         self._history: StreamHistory | None = None
         self._curves: dict[int, tuple[pg.PlotCurveItem, pg.TextItem]] = {}
-        self._plot = pg.PlotWidget(axisItems={"bottom": _MediaTime("bottom")})
-        item = self._plot.getPlotItem()
-        item.setMenuEnabled(False)
-        item.hideButtons()
-        item.setMouseEnabled(False, False)
-        item.setYRange(-0.06, _TOP, padding=0)
-        item.getAxis("left").setWidth(40)
-        item.getAxis("left").setTicks([[(0.0, "real 0"), (0.5, "0.5"), (1.0, "fake 1")]])
-        item.getAxis("left").setWidth(54)
+        # Not pg.PlotWidget: it builds a menu of a hundred widgets that nobody sees, and that at times
+        # fails to be built ("Cannot add widget … without a name") when windows come and go.
+        self._plot = pg.GraphicsView()
+        self._box = box = pg.ViewBox(enableMouse=False, enableMenu=False)
+        box.setYRange(-0.06, _TOP, padding=0)
+        left, bottom = self._axes = pg.AxisItem("left"), _MediaTime("bottom")
+        left.setTicks([[(0.0, "real 0"), (0.5, "0.5"), (1.0, "fake 1")]])
+        left.setWidth(54)
+        grid = pg.GraphicsLayout(border=None)
+        grid.setSpacing(0)
+        grid.addItem(left, 0, 0)
+        grid.addItem(box, 0, 1)
+        grid.addItem(bottom, 1, 1)
+        left.linkToView(box)
+        bottom.linkToView(box)
+        self._plot.setCentralItem(grid)
         self._band = pg.LinearRegionItem((0.4, 0.6), orientation="horizontal", movable=False)
         self._band.setZValue(-10)
-        item.addItem(self._band)
+        box.addItem(self._band)
         self._between = pg.TextItem("uncertain", anchor=(0, 0.5))
-        item.addItem(self._between, ignoreBounds=True)
+        box.addItem(self._between, ignoreBounds=True)
         self._marks = pg.ScatterPlotItem(symbol="t1", size=12, pen=None)
-        item.addItem(self._marks)
+        box.addItem(self._marks)
         self._hover = pg.InfiniteLine(angle=90, movable=False)
         self._hover.hide()
-        item.addItem(self._hover)
+        box.addItem(self._hover)
         self._readout = pg.TextItem(anchor=(0, 0))
         self._readout.setZValue(20)
         self._readout.hide()
-        item.addItem(self._readout, ignoreBounds=True)
+        box.addItem(self._readout, ignoreBounds=True)
         self._words = pg.TextItem(EMPTY, anchor=(0.5, 0.5))
-        item.addItem(self._words, ignoreBounds=True)
+        box.addItem(self._words, ignoreBounds=True)
         self._plot.scene().sigMouseMoved.connect(self._hovered)
         self._plot.scene().sigMouseClicked.connect(lambda event: self._clicked(event.scenePos()))
         layout = QVBoxLayout(self)
@@ -72,8 +79,7 @@ class Timeline(QWidget):
         """Draw in these colours from now on."""
         self._theme = theme
         self._plot.setBackground(theme.surface)
-        for name in ("left", "bottom"):
-            axis = self._plot.getPlotItem().getAxis(name)
+        for axis in self._axes:
             axis.setPen(theme.border)
             axis.setTextPen(theme.muted)
             font = QFont(self.font())
@@ -107,7 +113,7 @@ class Timeline(QWidget):
         shown = [n for n in sorted(faces) if faces[n].newest_s >= begin_s][-_FACES_SHOWN:]
         for face in set(self._curves) - set(shown):
             for gone in self._curves.pop(face):
-                self._plot.removeItem(gone)
+                self._box.removeItem(gone)
         marks: list[tuple[float, float]] = []
         ends: list[tuple[float, float, pg.TextItem]] = []
         for face in shown:
@@ -125,7 +131,7 @@ class Timeline(QWidget):
             label.setPos(at_s, place)
         self._marks.setData([x for x, _ in marks], [y for _, y in marks])
         span_s = max(_LEAST_S, end_s - begin_s)
-        self._plot.getPlotItem().setXRange(begin_s, begin_s + 1.04 * span_s, padding=0)
+        self._box.setXRange(begin_s, begin_s + 1.04 * span_s, padding=0)
         self._between.setPos(begin_s + 0.005 * span_s, self._middle)
         self._words.setVisible(not shown)
         self._words.setPos(begin_s + 0.52 * span_s, 0.8)
@@ -138,8 +144,8 @@ class Timeline(QWidget):
         if face not in self._curves:
             curve, label = pg.PlotCurveItem(), pg.TextItem(f"#{face}", anchor=(0, 0.5))
             self._colour(face, curve, label)
-            self._plot.addItem(curve)
-            self._plot.addItem(label, ignoreBounds=True)
+            self._box.addItem(curve)
+            self._box.addItem(label, ignoreBounds=True)
             self._curves[face] = (curve, label)
         return self._curves[face]
 
@@ -152,19 +158,19 @@ class Timeline(QWidget):
         label.setColor(colour)
 
     def _hovered(self, at: QPointF) -> None:
-        inside = self._plot.getPlotItem().getViewBox().sceneBoundingRect().contains(at)
+        inside = self._box.sceneBoundingRect().contains(at)
         history = self._history
         if not inside or history is None or not self._curves:
             self._hover.hide()
             self._readout.hide()
             return
-        pts_s = self._plot.getPlotItem().getViewBox().mapSceneToView(at).x()
+        pts_s = self._box.mapSceneToView(at).x()
         values = [
             (face, history.faces[face].value_at(pts_s)) for face in self._curves if face in history.faces
         ]
         lines = [f"#{face}: {'no evidence' if value is None else f'{value:.2f}'}" for face, value in values]
         self._readout.setText("\n".join([clock(max(0.0, pts_s)), *lines]))
-        (x0, x1), _ = self._plot.getPlotItem().getViewBox().viewRange()
+        (x0, x1), _ = self._box.viewRange()
         self._readout.setAnchor((1.0, 0.0) if pts_s > (x0 + x1) / 2 else (0.0, 0.0))
         self._readout.setPos(pts_s, 1.0)
         self._hover.setPos(pts_s)
@@ -176,7 +182,7 @@ class Timeline(QWidget):
         history = self._history
         if history is None:
             return
-        box = self._plot.getPlotItem().getViewBox()
+        box = self._box
         pts_s = box.mapSceneToView(at).x()
         distances = []
         for face in self._curves:

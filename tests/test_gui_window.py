@@ -333,7 +333,7 @@ def test_a_click_on_the_timeline_chooses_the_face_and_the_moment(qtbot: QtBot) -
     timeline.show_history(history)
     chosen: list[tuple[int, float]] = []
     timeline.moment_chosen.connect(lambda face, pts_s: chosen.append((face, pts_s)))
-    box = timeline._plot.getPlotItem().getViewBox()
+    box = timeline._box
     for value in (0.93, 0.12):
         timeline._clicked(box.mapViewToScene(QPointF(5.0, value)))
     assert [face for face, _ in chosen] == [2, 1]
