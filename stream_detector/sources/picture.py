@@ -8,7 +8,7 @@ from typing import cast
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from stream_detector.errors import SourceError
@@ -108,7 +108,10 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int]:
     The display matrix maps (x, y) to (a x + c y, b x + d y), y pointing down; together the two
     express all eight EXIF orientations. A slanted one goes to the nearest quarter.
     """
-    matrix = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
+    # Not frame.side_data: that makes frame and container hold each other, and hundreds of pictures then
+    # wait in memory for Python's cycle collector.
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]  # the stub lacks its argument
+    matrix = cast(SideData | None, side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return False, 0
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
