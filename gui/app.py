@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gui.mistakes import mistake
 from gui.qt_libraries import load_qt
+from stream_detector.config import read_config
 from stream_detector.settings import make_settings
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def run(
     sources: Sequence[str],
     options: Mapping[str, object],
     *,
+    config: Path | None = None,
     opened: "Callable[[Window], None] | None" = None,
 ) -> int:
     """Open the window and stay until it is closed; returns the exit code.
@@ -31,13 +34,17 @@ def run(
     Args:
         sources: what to watch at once; none offers what there is.
         options: named values of `Settings` for every run, but for its sources.
+        config: streams to watch with the sources; see `config.read_config`.
         opened: called once the window is shown.
 
     Raises:
-        UsageError: an option makes no sense.
+        UsageError: an option makes no sense, or something in the file does.
         MissingDependency: Qt cannot start here.
     """
     make_settings(sources=("demo:",), **options)
+    configured = None
+    if config is not None:
+        configured = read_config(config, {"realtime": True, **options, "sources": tuple(sources)})
     load_qt()
     from PyQt6.QtCore import QSettings, QTimer
     from PyQt6.QtWidgets import QApplication
@@ -51,7 +58,9 @@ def run(
     application.setStyle("Fusion")
     window = Window(Remembered(QSettings(_NAME, _NAME)), options=options)
     window.show()
-    if sources:
+    if configured is not None:
+        window.watch_configured(configured)
+    elif sources:
         window.watch(*sources)
     if opened is not None:
         opened(window)

@@ -67,8 +67,8 @@ class Bridge(QObject):
         super().__init__(parent)
         self.incidents = IncidentLog()
         self._settings: Settings | None = None
-        self._urls: dict[int, str] = {}
-        """Of every stream that is shown, as the user typed it; may hold passwords."""
+        self._streams: dict[int, StreamSettings] = {}
+        """Every stream that is shown; their addresses may hold passwords."""
         self._accounts: dict[int, StreamSnapshot] = {}
         self._accounted_s = 0.0
         self._board = Board(self.incidents)
@@ -87,7 +87,7 @@ class Bridge(QObject):
     @property
     def sources(self) -> tuple[str, ...]:
         """What is or was being watched, as the user typed it; may hold passwords."""
-        return tuple(self._urls.values())
+        return tuple(stream.url for stream in self._streams.values())
 
     @property
     def header(self) -> RunHeader | None:
@@ -106,10 +106,11 @@ class Bridge(QObject):
         Raises:
             SourceError: an address makes no sense; what was watched goes on.
         """
-        titles = {number: title_of(parse_address(text)) for number, text in enumerate(settings.sources)}
+        streams = dict(enumerate(settings.streams))
+        titles = {number: _title(stream) for number, stream in streams.items()}
         self.stop()
-        self._settings = settings
-        self._urls = dict(enumerate(settings.sources))
+        self._settings = settings.model_copy(update={"sources": (), "configured": settings.streams})
+        self._streams = streams
         self._accounts = {}
         self._told.clear()
         self._board = Board(self.incidents)
@@ -125,33 +126,30 @@ class Bridge(QObject):
         Raises:
             SourceError: the address makes no sense.
         """
-        title = title_of(parse_address(source))
-        settings, pipeline = self._settings, self._run.pipeline if self._run else None
-        assert settings is not None, "something was watched before"
-        if pipeline is None or not self.running or self.header is None:
-            self.start(settings.model_copy(update={"sources": (*self.sources, source)}))
-            return
-        options = {name: getattr(settings, name) for name in StreamOptions.model_fields}
-        try:
-            number = pipeline.add_stream(StreamSettings(url=source, **options))
-        except Closed:  # the last stream has just ended
-            self.start(settings.model_copy(update={"sources": (*self.sources, source)}))
-            return
-        self._urls[number] = source
-        self._board.begin({number: title})
+        assert self._settings is not None, "something was watched before"
+        options = {name: getattr(self._settings, name) for name in StreamOptions.model_fields}
+        self._add(StreamSettings(url=source, **options))
+
+    def again(self) -> None:
+        """Watch all of them anew.
+
+        Raises:
+            SourceError: an address makes no sense.
+        """
+        assert self._settings is not None, "something was watched before"
+        self.start(self._settings.with_streams(tuple(self._streams.values())))
 
     def retry(self, stream: int) -> None:
         """Try one stream again that is over: beside the others, or anew where the run is over."""
-        source = self._urls.get(stream)
-        if source is None or self._settings is None:
+        if stream not in self._streams:
             return
         if not self.running:
-            self.start(self._settings.model_copy(update={"sources": self.sources}))
+            self.again()
             return
-        del self._urls[stream]
+        settings = self._streams.pop(stream)
         self._board.forget(stream)
         self._told.clear()
-        self.add(source)
+        self._add(settings)
 
     def stop(self) -> None:
         """Stop watching; waits for nothing."""
@@ -181,6 +179,19 @@ class Bridge(QObject):
     def history(self, stream: int) -> StreamHistory | None:
         """The scores of a stream over time."""
         return self._board.history(stream)
+
+    def _add(self, stream: StreamSettings) -> None:
+        title = _title(stream)
+        settings, pipeline = self._settings, self._run.pipeline if self._run else None
+        assert settings is not None
+        # Not a run that is over, has yet to load its model, or has lost its last stream just now.
+        if pipeline is not None and self.running and self.header is not None:
+            with suppress(Closed):
+                number = pipeline.add_stream(stream)
+                self._streams[number] = stream
+                self._board.begin({number: title})
+                return
+        self.start(settings.with_streams((*self._streams.values(), stream)))
 
     def _poll(self) -> None:
         run = self._run
@@ -276,6 +287,16 @@ class _Run:
             self.left_behind = True
             if not self.stopping:
                 raise
+
+
+def _title(stream: StreamSettings) -> str:
+    """What the user calls a stream, or its source in few words.
+
+    Raises:
+        SourceError: its address makes no sense.
+    """
+    address = parse_address(stream.url)
+    return stream.name or title_of(address)
 
 
 def title_of(address: SourceAddress) -> str:

@@ -44,7 +44,7 @@ from gui.view import IDLE, View
 from stream_detector import __version__
 from stream_detector.errors import StreamDetectorError
 from stream_detector.records import RunHeader
-from stream_detector.settings import make_settings
+from stream_detector.settings import Settings, make_settings
 
 _PANELS_EVERY = 5
 """The panels and the timeline are drawn at every so many pictures: 6 times a second."""
@@ -71,12 +71,13 @@ class Window(QMainWindow):
 
         Args:
             remembered: from the last start.
-            options: named values of `Settings` for every run, but for its sources.
+            options: named values of `Settings` for every run, but for its sources; files play at their own
+                speed unless they say otherwise.
             folder: for snapshots; None: `stream-detector` among the user's pictures.
         """
         super().__init__()
         self._remembered = remembered
-        self._options = dict(options or {})
+        self._options = {"realtime": True, **(options or {})}
         self._view: View = IDLE
         self._held: View | None = None
         self._veils = Veils()
@@ -113,8 +114,12 @@ class Window(QMainWindow):
 
     def watch(self, *sources: str) -> None:
         """Watch these, in place of what is watched."""
-        settings = {"realtime": True, **self._options, "sources": sources}
-        self._begin_watching(sources, lambda: self.bridge.start(make_settings(**settings)))
+        options = {**self._options, "sources": sources}
+        self._begin_watching(sources, lambda: self.bridge.start(make_settings(**options)))
+
+    def watch_configured(self, settings: Settings) -> None:
+        """Watch the streams of these settings, in place of what is watched."""
+        self._begin_watching((), lambda: self.bridge.start(settings))
 
     def watch_too(self, source: str) -> None:
         """Watch this beside what is watched."""
@@ -176,7 +181,7 @@ class Window(QMainWindow):
     def _retry(self) -> None:
         """Try again what is over: what runs is left alone, a run that is over begins anew."""
         if not self.bridge.running and self.bridge.sources:
-            self.watch(*self.bridge.sources)
+            self._begin_watching((), self.bridge.again)
             return
         for stream in self._view.streams:
             if stream.status.over:

@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 from gui.bridge import CLOSE_WITHIN_S, Bridge, title_of
 from gui.tuning import Tuning
 from gui.view import Status, View
+from stream_detector.config import read_config
 from stream_detector.errors import SourceError
 from stream_detector.records import State
 from stream_detector.settings import make_settings
@@ -122,6 +123,31 @@ def test_another_source_takes_the_place_of_what_is_watched(
     assert [stream.title for stream in views[-1].streams] == ["a.mp4", "b.mp4"]
     watching = [thread for thread in threading.enumerate() if thread.name == "watch"]
     assert len(watching) == 1
+
+
+def test_streams_of_a_file_keep_their_names_and_options_when_one_is_tried_again(
+    bridge: Bridge, qtbot: QtBot, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=2000, width_px=320, height_px=240)
+    config = tmp_path / "streams.toml"
+    config.write_text(
+        f'[[stream]]\nname = "door"\nurl = "{clip}"\n\n'
+        f'[[stream]]\nname = "call"\nurl = "{clip}"\ncrop = "640x480+0+0"\n'
+    )
+    views, sentences = seen(bridge), list[str]()
+    bridge.failed.connect(sentences.append)
+    bridge.start(read_config(config, {"realtime": True}))
+    expected = [("door", Status.NO_FACE), ("call", Status.FAILED)]  # its region is larger than the picture
+
+    def statuses() -> list[tuple[str, Status]]:
+        return [(stream.title, stream.status) for stream in views[-1].streams]
+
+    qtbot.waitUntil(lambda: statuses() == expected, timeout=60_000)
+    bridge.retry(1)
+    qtbot.waitUntil(lambda: len(sentences) == 2, timeout=60_000)
+    qtbot.waitUntil(lambda: statuses() == expected, timeout=60_000)
+    assert sentences[0] == sentences[1]
+    assert "the region 640x480+0+0 of stream 'call'" in sentences[0]
 
 
 def test_a_source_is_added_beside_another_and_one_that_failed_is_tried_again(

@@ -20,7 +20,7 @@ from gui.remembered import Remembered
 from gui.view import Status
 from gui.window import Window
 from stream_detector.records import Box, EventKind, Frame, Image, State
-from stream_detector.settings import make_settings
+from stream_detector.settings import StreamSettings, make_settings
 from tests.gui_parts import HEADER, event, frame, portrait, score
 
 FACE = Box(500, 175, 770, 445)
@@ -200,7 +200,7 @@ def test_an_error_with_a_long_sentence(stage: Stage) -> None:
         f"cannot open {LONG}: the host refuses the connection; check the address and that it runs, twice"
     )
     stage.tell(event(EventKind.STREAM_FAILED, detail=sentence))
-    stage.window.bridge._urls = {0: "rtsp://x/"}
+    stage.window.bridge._streams = {0: StreamSettings(url="rtsp://x/")}
     stage.window.bridge.failed.emit(sentence)
     stage.show()
     assert cut_off(stage.window) == []

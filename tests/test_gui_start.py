@@ -44,6 +44,14 @@ def test_an_option_that_makes_no_sense_is_said_before_a_window_opens() -> None:
     assert "--score-hz" in done.stderr
 
 
+def test_a_mistake_in_the_file_of_streams_is_said_before_a_window_opens(tmp_path: Path) -> None:
+    config = tmp_path / "streams.toml"
+    config.write_text('[[stream]]\nname = "door"\n')
+    done = start("--config", str(config), QT_QPA_PLATFORM="offscreen")
+    assert done.returncode == 2
+    assert "streams.toml: stream 1 ('door') has no url" in done.stderr
+
+
 def test_without_pyqt_the_window_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['PyQt6'] = None; sys.modules['PyQt6.QtCore'] = None\n"

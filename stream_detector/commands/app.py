@@ -259,32 +259,46 @@ def doctor(json: Json = False, log_level: LogLevelOption = LogLevel.warning) -> 
 
 @app.command()
 def gui(
+    context: typer.Context,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...", help="As for watch; none: choose in the window.", show_default=False
         ),
     ] = None,
+    config: Config = None,
     model: Model = None,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
+    face_model: FaceModelOption = "full-range-sparse",
     score_hz: ScoreHz = _DEFAULT["score_hz"].default,
+    half_life: HalfLife = _DEFAULT["half_life_s"].default,
     max_faces: MaxFaces = _DEFAULT["max_faces"].default,
+    min_face: MinFace = None,
+    give_up_after: GiveUpAfter = None,
+    hwaccel: HwAccel = "off",
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
     """Open the window: watch live, see every score, keep the proof. Needs the extra `gui`."""
     log_to_stderr(log_level)
     from stream_detector.optional import require
 
-    options = {
+    options: dict[str, object] = {
         "model": model,
         "backend": backend,
         "precision": precision,
+        "face_model": face_model,
         "score_hz": score_hz,
+        "half_life_s": half_life,
         "max_faces": max_faces,
+        "min_face_px": min_face,
+        "give_up_after_s": give_up_after,
+        "hwaccel": hwaccel,
     }
+    typed = {field: value for field, value in options.items() if _was_typed(context, key_of(field))}
     # By name: the window knows the runtime, the runtime does not know the window.
-    raise typer.Exit(require("gui.app", why="the window", extra="gui").run(sources or (), options))
+    window = require("gui.app", why="the window", extra="gui")
+    raise typer.Exit(window.run(sources or (), typed, config=config))
 
 
 @app.callback(invoke_without_command=True)
