@@ -107,6 +107,43 @@ def capture(
 
 
 @app.command()
+def scoring(
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="For each way and batch, in each round.")
+    ] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    largest: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="The largest batch.")] = 64,
+    json: JsonFile = None,
+) -> None:
+    """How fast each back-end scores faces, by batch size, and how exactly."""
+    from benchmarks.harness import write_result
+    from benchmarks.scoring import BATCHES, measure_scoring, scoring_table
+
+    batches = tuple(batch for batch in BATCHES if batch <= largest)
+    result = measure_scoring(seconds=seconds, rounds=rounds, batches=batches)
+    sys.stdout.write(scoring_table(result) + "\n")
+    if json is not None:
+        write_result(json, "scoring", result, _command())
+
+
+@app.command()
+def peers(
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A file with one face.")],
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Of this program.")] = 5.0,
+    json: JsonFile = None,
+) -> None:
+    """This program beside the published way of judging a video, on the same clip, in turns."""
+    from benchmarks.harness import write_result
+    from benchmarks.peers import measure_peers, peers_table
+
+    result = measure_peers(clip, rounds=rounds, score_hz=score_hz)
+    sys.stdout.write(peers_table(result) + "\n")
+    if json is not None:
+        write_result(json, "peers", result, _command())
+
+
+@app.command()
 def clip(
     out: Annotated[Path, typer.Argument(metavar="OUT.mp4")],
     seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 30.0,

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import scoring
 from benchmarks.app import app
 from benchmarks.capture import jain, rss_slope
 from benchmarks.clips import encode_demo
 from benchmarks.harness import Stopwatch
+from benchmarks.peers import WAYS, measure_peers, peers_table
 from benchmarks.pipeline import STAGES
 from benchmarks.report import up_to_date
 
@@ -78,3 +80,36 @@ def test_jain_is_one_where_all_are_alike_and_a_share_where_one_has_everything() 
     assert jain([3.0, 3.0, 3.0]) == pytest.approx(1)
     assert jain([1.0, 0.0, 0.0, 0.0]) == pytest.approx(1 / 4)
     assert jain([1.0, 2.0]) == pytest.approx(0.9)
+
+
+def test_the_scoring_benchmark_says_how_fast_how_exact_and_what_cannot_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [way for way in scoring.ways() if way.name in ("onnx", "openvino int8", "tensorrt")]
+    monkeypatch.setattr(scoring, "ways", lambda: few)
+    monkeypatch.setattr(scoring, "measure_bare", lambda seconds: None)
+    out = tmp_path / "result.json"
+    words = ["scoring", "--seconds", "0.1", "--rounds", "1", "--largest", "1", "--json", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    result = json.loads(out.read_text())["result"]
+    exact, int8 = result["rows"]
+    assert (exact["way"], exact["max_dlogit"]) == ("onnx", 0.0)
+    assert 0.0 < int8["mean_dlogit"] < 0.5
+    assert int8["batches"]["1"]["faces_per_s"] > 0
+    assert list(result["unusable"]) == ["tensorrt"]
+    assert result["macs"] == pytest.approx(4.6e9, rel=0.02)  # 8.4e9 at 299 px, Chollet 2017, by area
+
+
+def test_the_peers_benchmark_judges_every_frame_the_published_way_and_some_its_own(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    encode_demo(clip, seconds=2, rate_hz=10)
+    result = measure_peers(clip, rounds=1, score_hz=5.0)
+    verdicts = {way: found["verdicts"] for way, found in result["median"].items()}
+    assert verdicts == {"ffpp": 20, "ffpp-openvino": 20, "ours": 10}
+    for found in result["median"].values():
+        assert found["video_s"] == 2.0
+        assert found["peak_mb"] > 100
+    table = peers_table(result)
+    for name in WAYS.values():
+        assert f"| {name} |" in table
