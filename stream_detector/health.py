@@ -33,6 +33,8 @@ class StreamStatus:
     """Since the newest frame left the decoder; None before the first."""
     dropped: Mapping[str, int]
     """By stage, as in `RunSummary.dropped`."""
+    alarmed: int = 0
+    """Faces in view whose alarm holds."""
 
 
 @dataclass(frozen=True, slots=True)

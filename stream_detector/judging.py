@@ -8,7 +8,7 @@ import numpy as np
 from stream_detector.errors import BackendError
 from stream_detector.exchange import Notice, Work
 from stream_detector.ledger import Ledger
-from stream_detector.records import FaceCrop, Record, Stamps, StreamEvent, UnscoredFace
+from stream_detector.records import EventKind, FaceCrop, Record, Stamps, StreamEvent, UnscoredFace
 from stream_detector.stages import Scorer
 from stream_detector.verdict import Verdicts
 
@@ -45,14 +45,24 @@ class Judge:
             if isinstance(item, StreamEvent):
                 self._verdicts.noticed(item)
                 yield item
+                yield from self.alarms(item.stream)
             elif isinstance(item, UnscoredFace):
                 yield self._verdicts.unscored(item, ended_s)
+                yield from self.alarms(item.stream)
             elif scores is not None:
                 stamps = _stamped(item, started_s, ended_s)
                 self._ledger.scored(item.stream, stamps)
                 yield self._verdicts.scored(
                     item, float(scores.logit[row]), scores.evidence[row], stamps.verdict_at_s, stamps
                 )
+                yield from self.alarms(item.stream)
+
+    def alarms(self, stream: int) -> list[StreamEvent]:
+        """The alarms that the last record of `stream` raised or cleared, noted in the ledger."""
+        events = self._verdicts.events()
+        raised = sum(event.event is EventKind.ALARM for event in events)
+        self._ledger.alarmed(stream, self._verdicts.alarmed(stream), raised=raised)
+        return events
 
 
 def _stamped(crop: FaceCrop, started_s: float, ended_s: float) -> Stamps:

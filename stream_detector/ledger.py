@@ -68,6 +68,8 @@ class _Account:
     scores: int = 0
     media_s: float = 0.0
     newest_at_s: float | None = None
+    alarmed: int = 0
+    alarms: int = 0
     lag: Lag = field(default_factory=Lag)
     age: Percentiles = field(default_factory=Percentiles)
 
@@ -144,6 +146,13 @@ class Ledger:
             if stamps.painted_at_s is not None:
                 self._stages["true"].add(stamps.verdict_at_s - stamps.painted_at_s)
 
+    def alarmed(self, stream: int, faces: int, *, raised: int = 0) -> None:
+        """So many faces of `stream` have an alarm that holds, of which `raised` have just been raised."""
+        with self._lock:
+            account = self._accounts[stream]
+            account.alarmed = faces
+            account.alarms += raised
+
     @property
     def wall_s(self) -> float:
         """Seconds since the run began."""
@@ -185,6 +194,8 @@ class Ledger:
                     lag_ms=_ms(account.lag.now_s),
                     lag_ms_peak=_ms(account.lag.peak_s),
                     age_ms=account.age.table_ms(),
+                    alarmed=account.alarmed,
+                    alarms=account.alarms,
                 )
                 for stream, account in sorted(accounts.items())
             )

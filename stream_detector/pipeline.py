@@ -24,6 +24,7 @@ from typing import Self
 import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
 
 from stream_detector import __version__
+from stream_detector.alarm_design import design_alarm
 from stream_detector.batching import FaceBatcher
 from stream_detector.errors import ShutdownError, SourceError
 from stream_detector.exchange import CropExchange
@@ -33,6 +34,7 @@ from stream_detector.judging import Judge
 from stream_detector.ledger import Ledger
 from stream_detector.model_spec import UncertainBand
 from stream_detector.records import (
+    AlarmDesign,
     EventKind,
     FaceScore,
     Frame,
@@ -109,9 +111,15 @@ class Pipeline:
             stays=settings.stay,
         )
         self._spec = read_spec(settings.model, backend=settings.backend, precision=settings.precision)
+        self.alarm = self._design(settings.false_alarms_per_day)
+        """By what streams without a false-alarm rate of their own raise alarms; None: nothing ever does."""
         self._half_life_of: dict[int, float] = {}
+        self._alarm_of: dict[int, AlarmDesign] = {}
         self._verdicts = Verdicts(
-            half_life_s=settings.half_life_s, band=self._spec.band, of_stream=self._half_life_of
+            half_life_s=settings.half_life_s,
+            band=self._spec.band,
+            of_stream=self._half_life_of,
+            alarm_of=self._alarm_of,
         )
         self._ready: Handoff[RunHeader] = Handoff(1)
         self._records: Handoff[Record] = Handoff(_RESULTS_HELD, lossless=True)
@@ -318,7 +326,14 @@ class Pipeline:
                 on_failure=partial(self._failures.__setitem__, number),
             )
         self._half_life_of[number] = settings.half_life_s
+        design = self._design(settings.false_alarms_per_day)
+        if design is not None:
+            self._alarm_of[number] = design
         return stream
+
+    def _design(self, false_alarms_per_day: float) -> AlarmDesign | None:
+        facts = self._spec.alarm
+        return None if facts is None else design_alarm(facts, false_alarms_per_day)
 
     def _present(self) -> list[StreamWatch]:
         with self._lock:
@@ -358,6 +373,8 @@ class Pipeline:
             limit_s = 0.0 if silent else max(STALE_AFTER_S, between_s)
             for record in self._verdicts.stale(stream.number, now_s, older_than_s=limit_s):
                 self._records.put(record)
+                for event in self._verdicts.events():
+                    self._records.put(event)
 
     def _header_for(self, scorer: Scorer) -> RunHeader:
         band = scorer.spec.band
@@ -374,6 +391,7 @@ class Pipeline:
             half_life_s=self._settings.half_life_s,
             band=(band.low, band.high),
             names=tuple(stream.settings.name for stream in begin),
+            alarm=self.alarm,
         )
 
     def _shut_down(self) -> None:

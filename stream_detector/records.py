@@ -360,6 +360,10 @@ class EventKind(StrEnum):
     """The source broke and is not tried again; `detail` is the sentence. An end for good."""
 
 
+NOBODY_LEFT = (EventKind.STREAM_ENDED, EventKind.STREAM_FAILED, EventKind.SCENE_CUT, EventKind.NO_FACE)
+"""After these no face of before is in view; an overloaded live stream may drop the `face_lost` of each."""
+
+
 class Reason(StrEnum):
     """Why a source does not deliver. Decided by what was going on and for how long."""
 
@@ -437,6 +441,10 @@ class StreamSnapshot:
     """The most it ever was."""
     age_ms: dict[str, float] | None
     """p50, p95 and p99 of `FaceScore.age_ms`; None if nothing was scored."""
+    alarmed: int = 0
+    """Faces in view whose alarm holds now: any one's alarm is the stream's."""
+    alarms: int = 0
+    """How many alarms were raised so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,6 +467,49 @@ class FaceSummary:
     """The last one."""
     states: dict[State, int]
     """How many records each state had."""
+    alarms: int = 0
+    """How often its alarm was raised."""
+    first_alarm_s: float | None = None
+    """Media time when it was raised first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmDesign:
+    """By what a face's alarm is raised, and what that implies; from `alarm_design.design_alarm`."""
+
+    false_alarms_per_day: float
+    """At most so many a day of one real face in view, on the average over the real faces measured."""
+    reference: float
+    """Log-likelihood ratio of fake against real above which a score is evidence, below which it is taken
+    off: higher than a real face's mean, for faces differ and keep their difference."""
+    threshold: float
+    """Evidence that raises the alarm: excess over `reference`, summed over scores worth one independent
+    one each."""
+    most_up: float
+    """One independent score adds no more than this..."""
+    most_down: float
+    """...and takes off no more than this."""
+    correlation_s: float
+    """Scores this much media time apart still correlate as 1/e, those of one face about its mean."""
+    expected_per_day: float
+    """The same where faces are scored without a gap: a little less, for gaps may add some."""
+    worst_per_day: float
+    """That of the one real face measured that looks most like a fake: others make up for it."""
+    real_faces: int
+    """How many real faces the rate rests on."""
+    delays_s: tuple[float | None, float | None, float | None]
+    """Media time until the alarm, the mean over what may happen, of fake faces whose mean score is the
+    upper quartile, the median and the lower quartile of those measured; None where the alarm is not to
+    be expected within `alarm_design.HOPELESS_S`."""
+    detectable: float
+    """Share of the fake faces measured whose alarm is to be expected within
+    `alarm_design.DETECT_WITHIN_S`."""
+
+    @property
+    def unseen(self) -> float:
+        """At most this share of real faces is more extreme than any of those measured, with 95 % confidence
+        (rule of three: Hanley and Lippman-Hand, JAMA 249, 1983). The rate is not promised for them."""
+        return min(1.0, 3.0 / self.real_faces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +533,9 @@ class RunHeader:
     """Rolling scores from the first to the second say nothing."""
     names: tuple[str | None, ...] = ()
     """What the user calls each stream; None where the command line gave only an address."""
+    alarm: AlarmDesign | None = None
+    """Of streams without a false-alarm rate of their own; None where no rate can be stated, because the
+    model's sidecar holds no facts for one: then no alarm is ever raised."""
 
 
 @dataclass(frozen=True, slots=True)

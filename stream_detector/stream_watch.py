@@ -229,6 +229,7 @@ def stream_status(snapshot: StreamSnapshot, stream: StreamWatch | None) -> Strea
         frames=snapshot.frames,
         frame_age_s=snapshot.frame_age_s,
         dropped=snapshot.dropped,
+        alarmed=snapshot.alarmed,
     )
 
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from stream_detector.alarm import CLEAR_AFTER_S, CLEAR_LEVEL, FaceAlarm
 from stream_detector.model_spec import UncertainBand
 from stream_detector.records import (
+    NOBODY_LEFT,
+    AlarmDesign,
     Box,
     EventKind,
     FaceCrop,
@@ -33,6 +36,7 @@ LOST_FACES_KEPT = 1000
 @dataclass
 class _Face:
     rolling: RollingScore
+    alarm: FaceAlarm | None
     box: Box
     first_s: float
     last_s: float
@@ -44,6 +48,8 @@ class _Face:
     state: State = State.WARMING_UP
     states: dict[State, int] = field(default_factory=dict)
     lost: bool = False
+    alarms: int = 0
+    first_alarm_s: float | None = None
 
 
 class Verdicts:
@@ -54,7 +60,12 @@ class Verdicts:
     """
 
     def __init__(
-        self, *, half_life_s: float, band: UncertainBand, of_stream: Mapping[int, float] | None = None
+        self,
+        *,
+        half_life_s: float,
+        band: UncertainBand,
+        of_stream: Mapping[int, float] | None = None,
+        alarm_of: Mapping[int, AlarmDesign] | None = None,
     ) -> None:
         """No faces yet.
 
@@ -62,12 +73,16 @@ class Verdicts:
             half_life_s: of the rolling score, in media time.
             band: rolling scores inside say nothing.
             of_stream: half-lives of streams that have their own; asked when a face is first seen.
+            alarm_of: by what faces of each stream raise an alarm, asked likewise; those of others never do.
         """
         self._half_life_s = half_life_s
         self._half_life_of = {} if of_stream is None else of_stream
         self._tuned_half_life_s: float | None = None
         self._band = band
         self._faces: dict[tuple[int, int], _Face] = {}
+        self._alarm_of = {} if alarm_of is None else alarm_of
+        self._alarmed: set[tuple[int, int]] = set()
+        self._events: list[StreamEvent] = []
         self._lost: deque[tuple[int, int]] = deque()
         self.faces_seen = 0
 
@@ -95,6 +110,8 @@ class Verdicts:
         face = self._face(crop)
         face.rolling.add(crop.pts_s, p_fake)
         face.scores += 1
+        if face.alarm is not None and face.alarm.score(crop.pts_s, logit):
+            self._note_alarm(face, face.alarm, crop)
         rolling = face.rolling.at(crop.pts_s)
         state = self._state(rolling)
         scored = self._record(face, crop, p_fake, rolling, state, now_s)
@@ -110,13 +127,27 @@ class Verdicts:
     def unscored(self, seen: UnscoredFace, now_s: float) -> FaceScore:
         """The record for a face in view that could not be scored: its evidence only gets older."""
         face = self._face(seen)
+        if face.alarm is not None and face.alarm.no_score(seen.pts_s):
+            self._note_alarm(face, face.alarm, seen)
         return self._record(face, seen, None, face.rolling.at(seen.pts_s), seen.why, now_s)
+
+    def events(self) -> list[StreamEvent]:
+        """What the last record raised or cleared, once: alarms, which stand right after it."""
+        events, self._events = self._events, []
+        return events
+
+    def alarmed(self, stream: int) -> int:
+        """How many faces in view of `stream` have an alarm that holds."""
+        return sum(of_stream == stream for of_stream, _ in self._alarmed)
 
     def noticed(self, event: StreamEvent) -> None:
         """Take note of a face that was lost: nothing more will be said of it but in the summary."""
+        if event.event in NOBODY_LEFT:
+            self._alarmed = {key for key in self._alarmed if key[0] != event.stream}
         if event.event is not EventKind.FACE_LOST or event.face_id is None:
             return
         key = (event.stream, event.face_id)
+        self._alarmed.discard(key)
         face = self._faces.get(key)
         if face is None or face.lost:
             return
@@ -163,6 +194,8 @@ class Verdicts:
                 p_fake_rolling_peak=face.peak,
                 state=face.state,
                 states=dict(face.states),
+                alarms=face.alarms,
+                first_alarm_s=face.first_alarm_s,
             )
             for (stream, face_id), face in sorted(self._faces.items())
         ]
@@ -173,7 +206,9 @@ class Verdicts:
         if face is None:
             self.faces_seen += 1
             half_life_s = self._half_life_of.get(seen.stream, self._half_life_s)
-            face = _Face(RollingScore(half_life_s), seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
+            design = self._alarm_of.get(seen.stream)
+            alarm = None if design is None else FaceAlarm(design)
+            face = _Face(RollingScore(half_life_s), alarm, seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
             self._faces[key] = face
         if self._tuned_half_life_s is not None:
             face.rolling.half_life_s = self._tuned_half_life_s
@@ -204,6 +239,8 @@ class Verdicts:
         face.shown = rolling.p_fake if known else None
         face.state = state
         face.states[state] = face.states.get(state, 0) + 1
+        raised = face.alarm is not None and face.alarm.raised
+        (self._alarmed.add if raised else self._alarmed.discard)((seen.stream, seen.face_id))
         settled = rolling.count >= WARM_UP_SCORES and rolling.span_s >= WARM_UP_S
         if known and settled and (face.peak is None or rolling.p_fake > face.peak):
             face.peak = rolling.p_fake
@@ -216,7 +253,28 @@ class Verdicts:
             p_fake_rolling=face.shown,
             state=state,
             age_ms=(now_s - seen.captured_at_s) * 1000.0,
+            alarm_level=None if face.alarm is None or state is State.STALE else face.alarm.level,
+            alarmed=raised,
         )
+
+    def _note_alarm(self, face: _Face, alarm: FaceAlarm, seen: FaceCrop | UnscoredFace) -> None:
+        if alarm.raised:
+            face.alarms += 1
+            if face.first_alarm_s is None:
+                face.first_alarm_s = seen.pts_s
+            kind = EventKind.ALARM
+            detail = (
+                f"the evidence that face {seen.face_id} is fake, gathered since {alarm.since_s:.1f} s, has "
+                f"passed the threshold for at most {alarm.design.false_alarms_per_day:g} false alarms per "
+                f"face and day"
+            )
+        else:
+            kind = EventKind.ALARM_CLEARED
+            detail = (
+                f"the evidence that face {seen.face_id} is fake has stayed below "
+                f"{CLEAR_LEVEL:.0%} of the alarm's threshold for {CLEAR_AFTER_S:g} s"
+            )
+        self._events.append(StreamEvent(seen.stream, seen.pts_s, kind, seen.face_id, detail))
 
 
 def probability(logit: float) -> float:

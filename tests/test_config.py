@@ -51,7 +51,7 @@ def test_a_streams_own_key_counts_before_what_was_typed_and_that_before_the_file
         ("scorehz = 2\n" + DOOR, "'scorehz' is not known; expected backend, duration, face_model"),
         (
             DOOR + "fps = 2",
-            "'fps' in stream 1 ('door') is not known; expected crop, duration, give_up_after",
+            "'fps' in stream 1 ('door') is not known; expected crop, duration, false_alarms_per_day",
         ),
         (DOOR + "score_hz = 0", "score_hz in stream 1 ('door') is 0, expected greater than 0"),
         (DOOR + 'score_hz = "fast"', "score_hz in stream 1 ('door') is 'fast', expected a valid number"),

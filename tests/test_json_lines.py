@@ -93,6 +93,8 @@ def test_a_score_has_the_promised_fields() -> None:
         "p_fake_rolling": None,
         "logit": None,
         "state": "warming_up",
+        "alarm_level": None,
+        "alarmed": False,
         "precision": "int8",
         "age_ms": 12.3,
     }

@@ -67,6 +67,16 @@ ScoreHz = Annotated[float, typer.Option(metavar="HZ", help="Scores per face and 
 HalfLife = Annotated[
     float, typer.Option(metavar="SECONDS", help="After so much video time a score counts half.")
 ]
+FalseAlarms = Annotated[
+    float,
+    typer.Option(
+        metavar="N",
+        help="How often, at most, real faces may raise the alarm, per day and face in view; see the README.",
+    ),
+]
+ExitOnAlarm = Annotated[
+    bool, typer.Option("--exit-on-alarm", help="End at the first alarm, with exit code 10.")
+]
 MaxFaces = Annotated[int, typer.Option(metavar="N", help="The most faces scored per stream and frame.")]
 MaxBatch = Annotated[int, typer.Option(metavar="N", help="The most faces scored at once.")]
 MaxWait = Annotated[
@@ -121,7 +131,7 @@ Webhook = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="POST verdicts that turn to or from fake, and stream events, to http(s)://…",
+        help="POST alarms and stream events to http(s)://…",
         show_default=False,
     ),
 ]
@@ -147,6 +157,7 @@ def watch(
     face_model: FaceModelOption = "full-range-sparse",
     score_hz: ScoreHz = _DEFAULT["score_hz"].default,
     half_life: HalfLife = _DEFAULT["half_life_s"].default,
+    false_alarms_per_day: FalseAlarms = _DEFAULT["false_alarms_per_day"].default,
     max_faces: MaxFaces = _DEFAULT["max_faces"].default,
     max_batch: MaxBatch = _DEFAULT["max_batch"].default,
     max_wait_ms: MaxWait = _DEFAULT["max_wait_ms"].default,
@@ -162,6 +173,7 @@ def watch(
     publish: Publish = None,
     webhook: Webhook = None,
     webhook_queue: WebhookQueue = None,
+    exit_on_alarm: ExitOnAlarm = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
     """Watch one or more sources and score every face.
@@ -177,6 +189,7 @@ def watch(
         "face_model": face_model,
         "score_hz": score_hz,
         "half_life_s": half_life,
+        "false_alarms_per_day": false_alarms_per_day,
         "max_faces": max_faces,
         "max_batch": max_batch,
         "max_wait_ms": max_wait_ms,
@@ -196,6 +209,7 @@ def watch(
         publish=publish,
         webhook=webhook,
         webhook_queue=webhook_queue,
+        exit_on_alarm=exit_on_alarm,
     )
     as_json = json or not sys.stdout.isatty()
     from stream_detector.commands.watch import run

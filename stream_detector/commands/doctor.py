@@ -3,17 +3,21 @@
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stream_detector import __version__
+from stream_detector.alarm_design import DETECT_WITHIN_S, design_alarm
 from stream_detector.errors import ModelError, StreamDetectorError
 from stream_detector.model_spec import read_sidecar
 from stream_detector.optional import installed_version, require
+from stream_detector.records import AlarmDesign
 from stream_detector.scorers.choice import packaged_models, usable_backends
-from stream_detector.sinks.json_lines import write_json_line
+from stream_detector.settings import Settings
+from stream_detector.sinks.json_lines import alarm_fields, write_json_line
 
 _PACKAGES = (
     "av",
@@ -30,6 +34,7 @@ _PACKAGES = (
     "paho-mqtt",
     "PyQt6",
 )
+_FALSE_ALARMS_PER_DAY: float = Settings.model_fields["false_alarms_per_day"].default
 
 
 def run(*, as_json: bool) -> int:
@@ -61,18 +66,49 @@ def _report() -> dict[str, object]:
     }
 
 
-def _model(path: Path) -> dict[str, str]:
+def _model(path: Path) -> dict[str, Any]:
     try:
         spec = read_sidecar(path)
     except ModelError as error:
-        return {"file": path.name, "name": "", "precision": "", "sha256": "", "problem": str(error)}
+        return {
+            "file": path.name,
+            "name": "",
+            "precision": "",
+            "sha256": "",
+            "problem": str(error),
+            "alarm": None,
+            "alarm_says": "",
+        }
+    design = None if spec.alarm is None else design_alarm(spec.alarm, _FALSE_ALARMS_PER_DAY)
     return {
         "file": path.name,
         "name": spec.name,
         "precision": spec.precision,
         "sha256": spec.model_sha256,
         "problem": "",
+        "alarm": design and alarm_fields(design),
+        "alarm_says": alarm_words(design),
     }
+
+
+def alarm_words(alarm: AlarmDesign | None) -> str:
+    """What an alarm promises and what it does not, in sentences; None: why there is none."""
+    if alarm is None:
+        return (
+            "no alarm: the sidecar holds no facts to state a false-alarm rate by "
+            "(python -m engine_build calibrate measures them)"
+        )
+    upper, median, lower = (
+        "not within an hour" if delay_s is None else f"{delay_s:.0f} s" for delay_s in alarm.delays_s
+    )
+    return (
+        f"alarm at {alarm.threshold:.2f} over {alarm.reference:+.2f}: at most "
+        f"{alarm.false_alarms_per_day:g} false alarms per face and day on the average over "
+        f"{alarm.real_faces} real faces, {alarm.worst_per_day:.3g} for the most fake-looking of them, no promise for "
+        f"faces beyond it (at most {alarm.unseen:.1%} of all). A fake at the median raises it after {median} "
+        f"(upper quartile {upper}, lower quartile {lower}); {alarm.detectable:.0%} of fakes do so within "
+        f"{DETECT_WITHIN_S:g} s"
+    )
 
 
 def _loads(module: str) -> str:
@@ -105,6 +141,8 @@ def _draw(report: dict[str, object], console: Console) -> None:
             model["precision"] or "no",
             Text(model["problem"] or f"sha256 {model['sha256']}"),
         )
+        if not model["problem"]:
+            table.add_row("", "", Text(model["alarm_says"]))
     console.print(table)
     problems = report["problems"]
     assert isinstance(problems, list)

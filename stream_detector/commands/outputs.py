@@ -27,6 +27,8 @@ class Outputs:
     """http(s)://…; may hold a password, and its path and query count as secret too."""
     webhook_queue: Path | None = None
     """Where messages wait for their delivery; None: in the user's state directory."""
+    exit_on_alarm: bool = False
+    """End the run at its first alarm."""
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from stream_detector.commands.outputs import Outputs, open_outputs
 from stream_detector.commands.reload import Reload
 from stream_detector.commands.signals import INTERRUPTED, Signals
 from stream_detector.commands.systemd import Systemd
-from stream_detector.errors import ShutdownError, SourceError
+from stream_detector.errors import ShutdownError, SourceError, UsageError
 from stream_detector.health import RunStatus, problems
 from stream_detector.optional import load_media_libraries
+from stream_detector.records import EventKind, Record, StreamEvent
 from stream_detector.settings import Settings
 from stream_detector.sinks.fan_out import FanOut
 from stream_detector.sinks.json_lines import JsonLines
@@ -32,6 +33,8 @@ _DRAIN_S = 5.0
 _STATUS_EVERY_S = 2.0
 """How often systemd's status line is written anew, at most."""
 _STDOUT = "stdout"
+ALARMED = 10
+"""What a run exits with that was to end at its first alarm, and did."""
 
 
 def run(
@@ -57,13 +60,19 @@ def run(
     with ExitStack() as stack:
         signals = stack.enter_context(Signals(hang_up=reload is not None))
         pipeline = Pipeline(settings)
+        if wanted.exit_on_alarm and pipeline.alarm is None:
+            raise UsageError(
+                "--exit-on-alarm makes no sense with this model: its sidecar holds no facts to state a "
+                "false-alarm rate by, so no alarm is ever raised; see stream-detector doctor"
+            )
         others = stack.enter_context(open_outputs(wanted, pipeline.status))
         sink: Sink = JsonLines(sys.stdout) if as_json else stack.enter_context(Terminal(Console()))
         systemd = _ToSystemd(Systemd(), pipeline, wanted.max_frame_age_s)
+        until_alarm = wanted.exit_on_alarm
         if not others:
-            return _drive(pipeline, sink, signals, systemd, reload)
+            return _drive(pipeline, sink, signals, systemd, reload, until_alarm=until_alarm)
         fan_out = FanOut({_STDOUT: sink, **others})
-        code = _drive(pipeline, fan_out, signals, systemd, reload)
+        code = _drive(pipeline, fan_out, signals, systemd, reload, until_alarm=until_alarm)
         error = fan_out.error_of(_STDOUT)
         if error is not None:
             raise error
@@ -108,10 +117,20 @@ def _status_line(status: RunStatus, max_frame_age_s: float) -> str:
     return f"watching {watched}; " + ("; ".join(found) if found else "all is well")
 
 
+def _is_alarm(record: Record) -> bool:
+    return isinstance(record, StreamEvent) and record.event is EventKind.ALARM
+
+
 def _drive(
-    pipeline: "Pipeline", sink: Sink, signals: Signals, systemd: _ToSystemd, reload: Reload | None
+    pipeline: "Pipeline",
+    sink: Sink,
+    signals: Signals,
+    systemd: _ToSystemd,
+    reload: Reload | None,
+    *,
+    until_alarm: bool,
 ) -> int:
-    begun = False
+    begun = alarmed = False
     drained_by_s: float | None = None
     try:
         with pipeline:
@@ -121,6 +140,7 @@ def _drive(
             for record in pipeline.records(tick_s=_LOOK_AROUND_S):
                 if record is not None:
                     sink.take(record)
+                    alarmed = alarmed or (until_alarm and _is_alarm(record))
                 systemd.alive()
                 if reload is not None and drained_by_s is None:
                     reload.look(pipeline, asked=signals.take_hang_up())
@@ -129,20 +149,22 @@ def _drive(
                     systemd.stopping()
                     pipeline.stop()
                 late = drained_by_s is not None and time.monotonic() > drained_by_s
-                if signals.interrupted or late:
+                if signals.interrupted or late or alarmed:
                     pipeline.patience_s = _GRACE_S
                     break
             systemd.stopping()
     except ShutdownError:
         # Whoever ends a run while a host does not answer should not have to wait for the host: the
         # thread that still does is a daemon, and goes with the process.
-        if not (signals.interrupted or signals.terminated):
+        if not (signals.interrupted or signals.terminated or alarmed):
             raise
     finally:
         if begun:
             sink.end(pipeline.summary())
     if signals.interrupted:
         return INTERRUPTED
+    if alarmed:
+        return ALARMED
     for failure in pipeline.failures:  # of several streams; a single one's is raised
         sys.stderr.write(f"stream-detector: {failure}\n")
     return SourceError.exit_code if pipeline.failures else 0

@@ -6,6 +6,7 @@ from typing import TextIO
 
 from stream_detector.errors import OutputClosed, OutputError
 from stream_detector.records import (
+    AlarmDesign,
     EventKind,
     FaceScore,
     FaceSummary,
@@ -52,6 +53,7 @@ class JsonLines:
                 "score_hz": header.score_hz,
                 "half_life_s": header.half_life_s,
                 "band": list(header.band),
+                "alarm": header.alarm and alarm_fields(header.alarm),
             },
         )
 
@@ -106,6 +108,8 @@ def score_fields(record: FaceScore, *, name: str | None, precision: str) -> dict
         "p_fake_rolling": _rounded(record.p_fake_rolling),
         "logit": _rounded(record.logit),
         "state": record.state,
+        "alarm_level": _rounded(record.alarm_level),
+        "alarmed": record.alarmed,
         "precision": precision,
         "age_ms": round(record.age_ms, 1),
     }
@@ -143,6 +147,24 @@ def write_json_line(stream: TextIO, content: Mapping[str, object]) -> None:
         ) from error
 
 
+def alarm_fields(alarm: AlarmDesign) -> dict[str, object]:
+    """The design of an alarm as JSON holds it."""
+    return {
+        "false_alarms_per_day": alarm.false_alarms_per_day,
+        "reference": alarm.reference,
+        "threshold": alarm.threshold,
+        "most_up": alarm.most_up,
+        "most_down": alarm.most_down,
+        "correlation_s": alarm.correlation_s,
+        "expected_per_day": _rounded(alarm.expected_per_day),
+        "worst_per_day": _rounded(alarm.worst_per_day),
+        "real_faces": alarm.real_faces,
+        "unseen": _rounded(alarm.unseen),
+        "delays_s": [_rounded(delay_s, 1) for delay_s in alarm.delays_s],
+        "detectable": _rounded(alarm.detectable),
+    }
+
+
 def _face(face: FaceSummary) -> dict[str, object]:
     return {
         "stream": face.stream,
@@ -153,6 +175,8 @@ def _face(face: FaceSummary) -> dict[str, object]:
         "p_fake_rolling": _rounded(face.p_fake_rolling),
         "p_fake_rolling_peak": _rounded(face.p_fake_rolling_peak),
         "state": face.state,
+        "alarms": face.alarms,
+        "first_alarm_s": _rounded(face.first_alarm_s, 3),
         "states": {str(state): count for state, count in sorted(face.states.items())},
     }
 
@@ -169,6 +193,7 @@ def _stream(stream: StreamSnapshot) -> dict[str, object]:
         "media_s": round(stream.media_s, 3),
         "lag_ms": _rounded(stream.lag_ms, 1),
         "lag_ms_peak": _rounded(stream.lag_ms_peak, 1),
+        "alarms": stream.alarms,
         "latency_ms": stream.age_ms and _table(stream.age_ms),
     }
 

@@ -211,6 +211,9 @@ class Metrics:
         in_view = GaugeMetricFamily(
             "stream_detector_faces", "Faces in view, by state.", labels=["stream", "state"]
         )
+        alarmed = GaugeMetricFamily(
+            "stream_detector_alarmed_faces", "Faces in view whose alarm holds.", labels=["stream"]
+        )
         age = GaugeMetricFamily(
             "stream_detector_frame_age_seconds", "Since the newest frame was decoded.", labels=["stream"]
         )
@@ -222,11 +225,12 @@ class Metrics:
             for state in State:
                 if state is not State.NO_FACE:
                     in_view.add_metric([stream.name, state.value], faces[stream.stream, state])
+            alarmed.add_metric([stream.name], stream.alarmed)
             if stream.frame_age_s is not None:
                 age.add_metric([stream.name], stream.frame_age_s)
             problem = stream_problem(stream, max_frame_age_s=self._max_frame_age_s)
             healthy.add_metric([stream.name], problem is None)
-        yield from (source, in_view, age, healthy)
+        yield from (source, in_view, alarmed, age, healthy)
 
     def _of_outputs(self) -> Iterator["Metric"]:
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily

@@ -24,6 +24,7 @@ class Publisher(MqttLink):
         PREFIX/availability                   online, offline          retained; offline is the last will
         PREFIX/NAME/availability            online, offline          retained
         PREFIX/NAME/face/ID                 the newest score         retained; cleared when the face leaves
+        PREFIX/NAME/alarm                   on, off                  retained; on while any face's alarm holds
         PREFIX/NAME/event                   what happened            not retained
 
     Everything goes out with QoS 1. The README documents it.
@@ -40,11 +41,14 @@ class Publisher(MqttLink):
         self._precision = ""
         self._names = StreamNames()
         self._streams: set[int] = set()
+        self._alarms = False
+        self._alarmed: dict[int, bool] = {}
         self._in_view = FacesInView()
 
     def begin(self, header: RunHeader) -> None:
         """No stream is seen yet."""
         self._precision = header.precision
+        self._alarms = header.alarm is not None
         self._names.begin(header)
         for stream in range(len(header.sources)):
             self._say_available(stream, False)
@@ -54,6 +58,7 @@ class Publisher(MqttLink):
         self._names.take(record)
         for key in self._in_view.take(record):
             self._put(self._face_topic(key), "", retain=True)
+        self._say_alarm(record.stream)
         name = self._names.of(record.stream)
         if isinstance(record, FaceScore):
             topic = self._face_topic((record.stream, record.face_id))
@@ -71,11 +76,21 @@ class Publisher(MqttLink):
             self._put(self._face_topic(key), "", retain=True)
         for stream in sorted(self._streams):
             self._say_available(stream, False)
+        for stream in sorted(self._alarmed):
+            self._put(f"{self._stream_topic(stream)}/alarm", "off", retain=True)
 
     def _say_available(self, stream: int, online: bool) -> None:
         self._streams.add(stream)
         topic = f"{self._stream_topic(stream)}/availability"
         self._put(topic, "online" if online else "offline", retain=True)
+
+    def _say_alarm(self, stream: int) -> None:
+        if not self._alarms:
+            return
+        on = any(of_stream == stream for of_stream, _ in self._in_view.alarmed)
+        if self._alarmed.get(stream) is not on:
+            self._alarmed[stream] = on
+            self._put(f"{self._stream_topic(stream)}/alarm", "on" if on else "off", retain=True)
 
     def _stream_topic(self, stream: int) -> str:
         return f"{self._prefix}/{topic_level(self._names.of(stream) or str(stream))}"

@@ -107,6 +107,15 @@ class Terminal:
             highlight=False,
             markup=False,
         )
+        alarm = header.alarm
+        self._console.print(
+            "no alarm: the model states no false-alarm rate"
+            if alarm is None
+            else f"alarm: at most {alarm.false_alarms_per_day:g} false alarms per real face and day, on the "
+            f"average over {alarm.real_faces} faces",
+            highlight=False,
+            markup=False,
+        )
         for stream, source in enumerate(header.sources):
             name = f"{self._names[stream]}: " if stream in self._names else ""
             self._console.print(f"  {stream}: {name}{source}", highlight=False, markup=False)
@@ -198,10 +207,17 @@ class Terminal:
             _bar(score, colour),
             Text("  –  " if score is None else f"{score:5.2f}"),
             Text(f"{sign} {word:<11}", style=colour),
+            _alarm(record),
             Text(f"{rate:>7}"),
             Text(f"{record.age_ms + waited_s * 1000:6.0f} ms old", style="dim"),
             Text(f"at {record.pts_s:.1f} s", style="dim"),
         )
+
+
+def _alarm(record: FaceScore) -> Text:
+    if record.alarmed:
+        return Text("⚑ ALARM", style="bold white on red")
+    return Text("" if record.alarm_level is None else f"alarm {record.alarm_level:4.0%}", style="dim")
 
 
 def _bar(score: float | None, colour: str) -> Text:
@@ -213,7 +229,7 @@ def _final_table(summary: RunSummary) -> RenderableType:
     if not summary.faces:
         return Text("no face was seen")
     table = Table(box=None, pad_edge=False)
-    for name in ("stream", "face", "seen", "scores", "rolling fake score", "peak", "last state"):
+    for name in ("stream", "face", "seen", "scores", "rolling fake score", "peak", "alarms", "last state"):
         table.add_column(name, justify="left" if name == "last state" else "right")
     names = {stream.stream: stream.name for stream in summary.streams}
     for face in summary.faces:
@@ -233,5 +249,6 @@ def _final_row(face: FaceSummary) -> tuple[str | Text, ...]:
         str(face.scores),
         "–" if face.p_fake_rolling is None else f"{face.p_fake_rolling:.2f}",
         "–" if face.p_fake_rolling_peak is None else f"{face.p_fake_rolling_peak:.2f}",
+        "–" if face.first_alarm_s is None else f"{face.alarms}, first at {face.first_alarm_s:.1f} s",
         Text(f"{sign} {word}", style=colour),
     )
