@@ -144,6 +144,80 @@ def peers(
 
 
 @app.command()
+def latency(
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="At each frame rate.")] = 30.0,
+    json: JsonFile = None,
+) -> None:
+    """From picture to verdict, by the time in its pixels, at 15, 30 and 60 frames a second."""
+    load_media_libraries()
+    from benchmarks.harness import write_result
+    from benchmarks.load import latency_table, measure_latency
+
+    result = measure_latency(seconds=seconds)
+    sys.stdout.write(latency_table(result) + "\n")
+    if json is not None:
+        write_result(json, "latency", result, _command())
+
+
+@app.command()
+def batches(
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="Each.")] = 10.0,
+    streams: Annotated[int, typer.Option(metavar="N", min=1)] = 8,
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per second of each.")] = 5.0,
+    json: JsonFile = None,
+) -> None:
+    """What the size and the patience of micro-batches do to throughput and age."""
+    load_media_libraries()
+    from benchmarks.harness import write_result
+    from benchmarks.load import measure_sweep, sweep_table
+
+    result = measure_sweep(seconds=seconds, streams=streams, score_hz=score_hz)
+    sys.stdout.write(sweep_table(result) + "\n")
+    if json is not None:
+        write_result(json, "batches", result, _command())
+
+
+@app.command()
+def capacity(
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="For each number of streams.")] = 20.0,
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="Try no more streams.")] = 64,
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per second of each.")] = 1.0,
+    rate: Annotated[int, typer.Option(metavar="HZ", min=1, help="Frames per second of each.")] = 15,
+    deadline: Annotated[float, typer.Option(metavar="MS", help="For 95 in 100 verdicts.")] = 1500.0,
+    json: JsonFile = None,
+) -> None:
+    """How many live streams this machine carries."""
+    load_media_libraries()
+    from benchmarks.harness import write_result
+    from benchmarks.load import capacity_table, measure_capacity
+
+    result = measure_capacity(
+        seconds=seconds, most=most, score_hz=score_hz, rate_hz=rate, deadline_ms=deadline
+    )
+    sys.stdout.write(capacity_table(result) + "\n")
+    if json is not None:
+        write_result(json, "capacity", result, _command())
+
+
+@app.command()
+def overload(
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help="For each load.")] = 10.0,
+    streams: Annotated[int, typer.Option(metavar="N", min=1)] = 3,
+    rate: Annotated[int, typer.Option(metavar="HZ", min=1, help="Frames per second of each.")] = 30,
+    json: JsonFile = None,
+) -> None:
+    """What becomes of verdicts as more is asked of the scorer than it can do."""
+    load_media_libraries()
+    from benchmarks.harness import write_result
+    from benchmarks.load import measure_overload_curve, overload_table
+
+    result = measure_overload_curve(seconds=seconds, streams=streams, rate_hz=rate)
+    sys.stdout.write(overload_table(result) + "\n")
+    if json is not None:
+        write_result(json, "overload", result, _command())
+
+
+@app.command()
 def clip(
     out: Annotated[Path, typer.Argument(metavar="OUT.mp4")],
     seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 30.0,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from fractions import Fraction
 from functools import partial
 
 import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
@@ -239,7 +240,7 @@ def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) 
         case SourceKind.DEMO:
             source = DemoSource(stream=stream)
         case SourceKind.SELFTEST:
-            source = SelfTest(stream=stream)
+            source = SelfTest(stream=stream, rate=Fraction(address.text or 25))
         case SourceKind.FILE | SourceKind.LAVFI:
             source = Reader(address, stream=stream, hwaccel=settings.hwaccel)
         case _:

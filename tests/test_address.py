@@ -30,6 +30,7 @@ from stream_detector.sources.address import NETWORK_SCHEMES, SourceKind, parse_a
         ("lavfi:testsrc2=rate=5", SourceKind.LAVFI, "testsrc2=rate=5", False),
         ("demo:", SourceKind.DEMO, "", False),
         ("selftest:", SourceKind.SELFTEST, "", True),
+        ("selftest:60", SourceKind.SELFTEST, "60", True),
     ],
 )
 def test_every_way_to_name_a_source_is_understood(
@@ -54,7 +55,8 @@ def test_every_way_to_name_a_source_is_understood(
         "screen:big",
         "screen:0x0+0+0",
         "demo:1",
-        "selftest:1",
+        "selftest:0",
+        "selftest:fast",
         "lavfi:",
         "file:",
         "file://server/share/a.mp4",

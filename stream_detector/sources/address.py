@@ -83,7 +83,8 @@ def parse_address(text: str) -> SourceAddress:
     Args:
         text: a path; file:PATH or file:///PATH; a URL with one of `NETWORK_SCHEMES`, for RTSP with
             ?transport=udp where it must be; webcam:0 or webcam:/dev/video0; screen: or
-            screen:WIDTHxHEIGHT+LEFT+TOP; lavfi:GRAPH; demo:; selftest:.
+            screen:WIDTHxHEIGHT+LEFT+TOP; lavfi:GRAPH; demo:; selftest: or
+            selftest:HZ.
 
     Raises:
         SourceError: it is none of these.
@@ -118,11 +119,12 @@ def parse_address(text: str) -> SourceAddress:
                 raise SourceError(f"cannot understand {_shown(text)}: demo: takes nothing after the colon")
             return SourceAddress(SourceKind.DEMO, "", "demo:", live=False)
         case "selftest":
-            if rest:
+            if rest and not re.fullmatch(r"[1-9]\d?", rest, re.ASCII):
                 raise SourceError(
-                    f"cannot understand {_shown(text)}: selftest: takes nothing after the colon"
+                    f"cannot understand {_shown(text)}: selftest: takes nothing after the colon, or frames "
+                    f"per second from 1 to 99"
                 )
-            return SourceAddress(SourceKind.SELFTEST, "", "selftest:", live=True)
+            return SourceAddress(SourceKind.SELFTEST, rest, f"selftest:{rest}", live=True)
     if scheme in NETWORK_SCHEMES:
         shown = _shown(text)
         # An authority without a host cannot be reached, and FFmpeg may take it for something else.
