@@ -12,9 +12,10 @@ from benchmarks.app import app
 from benchmarks.capture import jain, rss_slope
 from benchmarks.clips import encode_demo
 from benchmarks.harness import Stopwatch
+from benchmarks.load import largest, measure_overload_curve
 from benchmarks.peers import WAYS, measure_peers, peers_table
 from benchmarks.pipeline import STAGES
-from benchmarks.report import up_to_date
+from benchmarks.report import ROOT, up_to_date
 
 
 def test_a_stopwatch_counts_every_call_and_knows_its_percentiles() -> None:
@@ -43,6 +44,36 @@ def test_the_pipeline_benchmark_accounts_for_all_its_time(tmp_path: Path) -> Non
     assert content["machine"]["cores"] >= 1
     for stage in STAGES:
         assert f"| {stage} |" in done.output
+
+
+@pytest.mark.parametrize("carries", [0, 1, 2, 3, 5, 8, 13, 16])
+def test_the_largest_number_of_streams_is_found_with_few_tries(carries: int) -> None:
+    tried: list[int] = []
+
+    def carried(streams: int) -> bool:
+        tried.append(streams)
+        return streams <= carries
+
+    assert largest(carried, 16) == carries
+    assert len(tried) == len(set(tried)) <= 9
+    assert max(tried) <= 16
+
+
+def test_every_benchmark_is_described_for_whoever_repeats_it() -> None:
+    told = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"python -m benchmarks {command.callback.__name__}" in told
+
+
+def test_the_overload_benchmark_loads_the_scorer_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.capture._SETTLE_S", 0.5)
+    monkeypatch.setattr("benchmarks.load.OFFERED", (0.5, 4.0))
+    result = measure_overload_curve(seconds=3, streams=1, rate_hz=15)
+    light, heavy = result["rows"]
+    assert (light["offered"], heavy["offered"]) == pytest.approx((0.5, 4.0))
+    assert heavy["scored"] < 0.5 < light["scored"]
+    assert heavy["dropped"]["score"] > light["dropped"]["score"]
 
 
 def test_the_tables_in_the_readme_are_the_committed_results() -> None:
