@@ -218,6 +218,27 @@ def overload(
 
 
 @app.command()
+def alarm(
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Whose sidecar holds the facts.  [default: the packaged]"),
+    ] = None,
+    alarms: Annotated[int, typer.Option(metavar="N", min=10, help="About so many are simulated.")] = 400,
+    json: JsonFile = None,
+) -> None:
+    """Whether the alarm keeps the rate it states, and how soon it finds fakes: a seeded simulation."""
+    from benchmarks.alarm import alarm_table, measure_alarm, stand_in_facts
+    from benchmarks.harness import write_result
+    from stream_detector.scorers.choice import read_spec
+
+    facts = read_spec(model, backend="auto", precision="auto").alarm or stand_in_facts()
+    result = measure_alarm(facts, alarms=alarms)
+    sys.stdout.write(alarm_table(result) + "\n")
+    if json is not None:
+        write_result(json, "alarm", result, _command())
+
+
+@app.command()
 def clip(
     out: Annotated[Path, typer.Argument(metavar="OUT.mp4")],
     seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 30.0,

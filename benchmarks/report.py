@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.alarm import alarm_table
 from benchmarks.capture import capture_table
 from benchmarks.gui import gui_table
 from benchmarks.pipeline import pipeline_table
@@ -91,7 +92,16 @@ def render_gui(content: dict[str, Any]) -> str:
     )
 
 
+def render_alarm(content: dict[str, Any]) -> str:
+    """Stated against simulated false alarms, delays and bursts, with the command."""
+    return (
+        f"{alarm_table(content['result'])} Simulated with `{content['command']}`, "
+        f"commit {content['machine']['commit']}."
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "alarm": render_alarm,
     "pipeline": render_pipeline,
     "capture": render_capture,
     "evaluation": render_evaluation,

@@ -21,7 +21,7 @@ class FaceAlarm:
 
     With x the calibrated log-likelihood ratio of a score and d the media time since the score before,
 
-        S <- max(0, S + w(d) * clip(x - reference)),   w(d) = tanh(d / (2 * correlation_s))
+        S <- max(0, S + w(d) * clip(x - reference, -most, most)),   w(d) = tanh(d / (2 * correlation_s))
 
     and the alarm is raised where S reaches the threshold. w(d) is how many independent scores one of
     a row with this spacing is worth, where scores t apart correlate as exp(-t / correlation_s): ten
@@ -71,7 +71,7 @@ class FaceAlarm:
         self._age(pts_s)
         self._scored_s = self._aged_to_s = pts_s
         design = self.design
-        excess = min(max(log_odds - design.reference, -design.most_down), design.most_up)
+        excess = min(max(log_odds - design.reference, -design.most), design.most)
         step = math.tanh((pts_s - before_s) / (2.0 * design.correlation_s)) * excess
         if self._evidence == 0.0:
             self.since_s = before_s

@@ -485,10 +485,8 @@ class AlarmDesign:
     threshold: float
     """Evidence that raises the alarm: excess over `reference`, summed over scores worth one independent
     one each."""
-    most_up: float
-    """One independent score adds no more than this..."""
-    most_down: float
-    """...and takes off no more than this."""
+    most: float
+    """One independent score adds or takes off no more than this, whatever it says."""
     correlation_s: float
     """Scores this much media time apart still correlate as 1/e, those of one face about its mean."""
     expected_per_day: float

@@ -80,6 +80,18 @@ def test_the_tables_in_the_readme_are_the_committed_results() -> None:
     assert up_to_date(), "run: python -m benchmarks report"
 
 
+def test_the_alarm_benchmark_says_what_its_facts_are_and_gives_every_table(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    done = CliRunner().invoke(app, ["alarm", "--alarms", "10", "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    result = json.loads(out.read_text())["result"]
+    assert result["facts"]["real_faces"] >= 20
+    assert {row["stated"] for row in result["rates"]} == {1.0, 10.0, 100.0}
+    assert [row["duty"] for row in result["bursts"]][-1] == 1.0
+    assert "| alarm |" in done.output
+    assert result["facts"]["source"] in done.output
+
+
 def test_the_capture_benchmark_shows_streams_alive_drops_counted_and_the_true_delay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
