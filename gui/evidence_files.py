@@ -58,7 +58,7 @@ def write_snapshot(
 
 
 def write_incident(folder: Path, incident: Incident, header: RunHeader, tuning: Tuning) -> Path:
-    """The crop that turned likely fake, its evidence map, the whole picture, and the numbers.
+    """The crop with which an incident began, its evidence map, the whole picture, and the numbers.
 
     Returns:
         The folder it made inside `folder`.
@@ -113,6 +113,8 @@ def _face(record: FaceScore) -> dict[str, Any]:
         "p_fake": record.p_fake and round(record.p_fake, 4),
         "p_fake_rolling": record.p_fake_rolling and round(record.p_fake_rolling, 4),
         "state": record.state,
+        "alarmed": record.alarmed,
+        "alarm_level": record.alarm_level and round(record.alarm_level, 4),
         "evidence": None if record.evidence is None else np.round(record.evidence, 3).tolist(),
     }
 

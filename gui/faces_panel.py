@@ -6,7 +6,7 @@ from PyQt6.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidg
 
 from gui.marks import draw_shape
 from gui.overlay import draw_bar
-from gui.palette import DARK, LOOKS, STRIP, Shape, Theme, Tone
+from gui.palette import DARK, STRIP, Shape, Theme, Tone, look_of
 from gui.pictures import scaled, to_qimage
 from gui.video_view import clock
 from gui.view import FaceView, View
@@ -114,7 +114,7 @@ class FaceRow(QWidget):
             return ""
         score = face.record.p_fake_rolling
         said = "no score" if score is None else f"rolling fake score {score:.2f}"
-        return f"{self._title}: {LOOKS[face.record.state].word}, {said}"
+        return f"{self._title}: {look_of(face.record).word}, {said}"
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Draws the newest crop, the words, and the crop that spoke most for a fake."""
@@ -122,7 +122,7 @@ class FaceRow(QWidget):
         if face is None:
             return
         painter = QPainter(self)
-        look = LOOKS[face.record.state]
+        look = look_of(face.record)
         ink = theme.inks[Tone.NONE if self._paused else look.tone]
         top = (_ROW_PX - _THUMBNAIL_PX) // 2
         self._draw_thumbnail(painter, "newest", face.crop, 10, top)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gui.jpeg import packed, unpacked
+from gui.palette import is_incident
 from stream_detector.records import FaceScore, Image, State
 
 SPAN_S = 180.0
@@ -44,9 +45,9 @@ class FaceHistory:
         self._times: deque[float] = deque(maxlen=_POINTS)
         self._scores: deque[float] = deque(maxlen=_POINTS)
         self.moments: deque[Moment] = deque()
-        self.turned_fake_s: deque[float] = deque(maxlen=256)
-        """Media times at which it turned `likely_fake`."""
-        self._was: State | None = None
+        self.marked_s: deque[float] = deque(maxlen=256)
+        """Media times at which an incident began; see `palette.is_incident`."""
+        self._was_incident = False
         self.newest_s = 0.0
 
     def __len__(self) -> int:
@@ -59,9 +60,10 @@ class FaceHistory:
             self._append(time_s, float("nan"))
         self.newest_s = time_s
         self._append(time_s, None if record.p_fake is None else record.p_fake_rolling)
-        if record.state is State.LIKELY_FAKE and self._was is not State.LIKELY_FAKE:
-            self.turned_fake_s.append(time_s)
-        self._was = record.state
+        incident = is_incident(record)
+        if incident and not self._was_incident:
+            self.marked_s.append(time_s)
+        self._was_incident = incident
         self._keep_moment(record)
         self._forget(time_s - SPAN_S)
 
@@ -104,7 +106,7 @@ class FaceHistory:
         )
 
     def _forget(self, before_s: float) -> None:
-        for kept in (self._times, self.turned_fake_s):
+        for kept in (self._times, self.marked_s):
             while kept and kept[0] < before_s:
                 kept.popleft()
         while len(self._scores) > len(self._times):

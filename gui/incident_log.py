@@ -1,4 +1,4 @@
-"""The moments at which a face turned `likely_fake`, with what was seen then."""
+"""The moments at which a face raised its alarm, with what was seen then; see `palette.is_incident`."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gui.jpeg import packed, unpacked
+from gui.palette import is_incident
 from stream_detector.errors import SourceError
-from stream_detector.records import FaceScore, Frame, Image, State
+from stream_detector.records import FaceScore, Frame, Image
 
 INCIDENTS_KEPT = 200
 """Older ones are forgotten, and the panel says so."""
@@ -18,7 +19,7 @@ _PICTURES_KEPT = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Incident:
-    """A face turned `likely_fake`."""
+    """A face's alarm was raised, or where the model raises none, it turned `likely_fake`."""
 
     number: int
     """From 1; never used again while the window is open."""
@@ -27,13 +28,13 @@ class Incident:
     at: datetime
     """Local time, with its offset."""
     record: FaceScore
-    """The one that turned."""
+    """The one with which it began."""
     peak: float
     """The highest rolling score since."""
     last_s: float
-    """Media time of the newest record that was still `likely_fake`."""
+    """Media time of the newest record with which it still lasted."""
     lasting: bool
-    """Whether it is `likely_fake` now."""
+    """Whether it lasts now."""
     picture_pts_s: float | None
     """Media time of `picture_jpeg`, which may be a little later than the record's."""
     picture_jpeg: bytes | None = field(repr=False)
@@ -75,7 +76,7 @@ class IncidentLog:
         """
         key = (record.stream, record.face_id)
         number = self._open.get(key)
-        if record.state is not State.LIKELY_FAKE:
+        if not is_incident(record):
             return number is not None and self._close(key)
         if number is None:
             self._begin(record, title, frame, at)

@@ -1,4 +1,4 @@
-"""The incidents panel: when a face turned likely fake, how high it went, and what to do with it."""
+"""The incidents panel: when a face raised the alarm, how high its score went, and what to do with it."""
 
 from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QIcon, QPixmap
@@ -16,7 +16,7 @@ from gui.incident_log import INCIDENTS_KEPT, Incident, IncidentLog
 from gui.pictures import scaled, to_qimage
 from gui.video_view import clock
 
-EMPTY = "No incident.\nEvery time a face turns likely fake, it is noted here."
+EMPTY = "No incident.\nEvery time a face raises the alarm, it is noted here."
 _ICON_PX = 44
 
 

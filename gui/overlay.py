@@ -7,7 +7,7 @@ from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from gui.marks import draw_shape
-from gui.palette import CHIPS, LOOKS, Line, Look, Tone
+from gui.palette import CHIPS, Line, Look, Tone, look_of
 from gui.pictures import Veils, crop_square
 from gui.view import FaceView
 
@@ -52,7 +52,7 @@ class Overlay:
                 self._draw_evidence(painter, face, scale)
         placed: list[QRectF] = []
         for face in faces:
-            look = LOOKS[face.record.state]
+            look = look_of(face.record)
             box = face.record.box
             rect = QRectF(box.x0 * scale, box.y0 * scale, box.width_px * scale, box.height_px * scale)
             tone = Tone.NONE if self.paused else look.tone

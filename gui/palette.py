@@ -1,9 +1,9 @@
 """Every colour, word and shape of the window; knows no Qt, so that a test can compute the contrasts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from stream_detector.records import State
+from stream_detector.records import FaceScore, State
 
 
 class Shape(StrEnum):
@@ -58,6 +58,26 @@ LOOKS = {
     State.NO_FACE: Look("no face", Tone.NONE, Shape.DASH, Line.DOTTED),
     State.STALE: Look("stale", Tone.NONE, Shape.CROSS, Line.DOTTED),
 }
+_ALARM = "ALARM"
+
+
+def look_of(record: FaceScore) -> Look:
+    """How a face is drawn: while its alarm holds nothing about it is green, whatever its state."""
+    look = LOOKS[record.state]
+    if not record.alarmed:
+        return look
+    if record.state is State.STALE:
+        return replace(look, word=f"{_ALARM}, {look.word}")
+    return Look(_ALARM, Tone.FAKE, Shape.TRIANGLE, Line.HEAVY)
+
+
+def is_incident(record: FaceScore) -> bool:
+    """Whether a face is to be noted as an incident: its alarm holds, or where the model states no false-alarm
+    rate, and so raises none, it is likely fake."""
+    if record.alarm_level is None and not record.alarmed:
+        return record.state is State.LIKELY_FAKE
+    return record.alarmed
+
 
 CHIPS = {
     Tone.FAKE: ("#b3161b", "#ffffff"),

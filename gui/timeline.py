@@ -124,7 +124,7 @@ class Timeline(QWidget):
             label.setVisible(known.size > 0)
             if known.size:
                 ends.append((float(scores[known[-1]]), float(times[known[-1]]), label))
-            marks += [(t, 1.07) for t in faces[face].turned_fake_s if t >= begin_s]
+            marks += [(t, 1.07) for t in faces[face].marked_s if t >= begin_s]
         ends.sort(key=lambda end: end[0])
         places = spread([score for score, _, _ in ends], gap=_LABEL_GAP, most=_TOP - _LABEL_GAP / 2)
         for (_, at_s, label), place in zip(ends, places, strict=True):

@@ -55,6 +55,8 @@ def score(
     box: Box = BOX,
     stream: int = 0,
     pixels: Image | None = None,
+    alarm_level: float | None = None,
+    alarmed: bool = False,
 ) -> FaceScore:
     """A record; scored if `p_fake` is a number."""
     scored = p_fake is not None
@@ -70,6 +72,8 @@ def score(
         age_ms=40.0,
         evidence=np.linspace(-20, 20, 49, dtype=np.float32).reshape(7, 7) if scored else None,
         pixels=crop if scored else None,
+        alarm_level=alarm_level,
+        alarmed=alarmed,
     )
 
 

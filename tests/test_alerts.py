@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from stream_detector.records import EventKind, State, StreamEvent
+from stream_detector.records import EventKind, Record, State, StreamEvent
 from stream_detector.sinks.alerts import Alerts
+from tests.test_alarm import design
 from tests.test_json_lines import HEADER, SCORE
 
 
@@ -39,6 +40,26 @@ def test_a_suspicious_face_that_leaves_is_an_alert_and_another_is_not() -> None:
     (left,) = alerts.take(StreamEvent(0, 1.0, EventKind.FACE_LOST, 1))
     assert (left["type"], left["face"], left["from"], left["to"]) == ("state", 1, "likely_fake", "lost")
     assert (left["source"], left["name"]) == ("a.mp4", "door")
+
+
+def test_where_the_model_raises_alarms_they_are_alerts_and_verdicts_that_turn_are_not() -> None:
+    alerts = Alerts(dataclasses.replace(HEADER, alarm=design()))
+
+    def alerts_of(record: Record) -> list[tuple[object, object]]:
+        return [(alert["face"], alert["alarm"]) for alert in alerts.take(record)]
+
+    fake = dataclasses.replace(SCORE, state=State.LIKELY_FAKE, alarm_level=0.5)
+    raised = dataclasses.replace(fake, alarm_level=1.0, alarmed=True)
+    assert alerts_of(fake) == []
+    assert alerts_of(dataclasses.replace(SCORE, alarm_level=0.1)) == []
+    assert alerts_of(raised) == []  # the event right after it is the alert
+    assert alerts_of(StreamEvent(0, 1.0, EventKind.ALARM, 1, "why")) == [(1, "raised")]
+    assert alerts_of(StreamEvent(0, 1.0, EventKind.ALARM, 2, "why")) == [(2, "raised")]
+    assert alerts_of(dataclasses.replace(fake, face_id=2, alarmed=True)) == []
+    assert alerts_of(dataclasses.replace(fake, face_id=2, alarmed=False)) == []
+    assert alerts_of(StreamEvent(0, 2.0, EventKind.ALARM_CLEARED, 2, "why")) == [(2, "cleared")]
+    assert alerts_of(StreamEvent(0, 3.0, EventKind.FACE_LOST, 2)) == []
+    assert alerts_of(StreamEvent(0, 3.0, EventKind.SCENE_CUT)) == [(1, "lost")]
 
 
 def test_a_stream_that_was_added_on_the_way_is_named() -> None:

@@ -168,6 +168,19 @@ def test_an_incident_is_each_turn_to_likely_fake_with_its_peak_and_its_end() -> 
     assert (second.number, second.lasting, second.title, second.at) == (2, True, "Demo", AT)
 
 
+def test_where_the_model_raises_alarms_an_incident_is_an_alarm_and_lasts_as_long() -> None:
+    log = IncidentLog()
+    board_of(
+        score(State.LIKELY_FAKE, rolling=0.95, alarm_level=0.8),
+        score(State.LIKELY_FAKE, rolling=0.96, alarm_level=1.0, alarmed=True, pts_s=2.0),
+        score(State.LIKELY_REAL, rolling=0.2, alarm_level=0.6, alarmed=True, pts_s=3.0),
+        score(State.LIKELY_REAL, rolling=0.1, alarm_level=0.0, pts_s=9.0),
+        log=log,
+    )
+    (incident,) = log.newest_first
+    assert (incident.record.pts_s, incident.last_s, incident.lasting) == (2.0, 3.0, False)
+
+
 def test_an_incident_ends_with_its_face_and_with_its_stream() -> None:
     fake = score(State.LIKELY_FAKE, rolling=0.95)
     for last in (event(EventKind.FACE_LOST, face_id=1), event(EventKind.STREAM_FAILED)):

@@ -25,12 +25,22 @@ def test_the_line_has_a_gap_where_no_record_came() -> None:
     assert face.value_at(1.1) == pytest.approx(0.1)
 
 
-def test_every_turn_to_likely_fake_is_marked_once() -> None:
+def test_every_turn_to_likely_fake_is_marked_once_where_the_model_raises_no_alarm() -> None:
     face = FaceHistory()
     states = [State.UNCERTAIN, State.LIKELY_FAKE, State.LIKELY_FAKE, State.UNCERTAIN, State.LIKELY_FAKE]
     for place, state in enumerate(states):
         face.add(score(state, pts_s=float(place)))
-    assert list(face.turned_fake_s) == [1.0, 4.0]
+    assert list(face.marked_s) == [1.0, 4.0]
+
+
+def test_where_the_model_raises_alarms_they_are_marked_and_turns_are_not() -> None:
+    face = FaceHistory()
+    for place, (level, raised) in enumerate(
+        [(0.2, False), (1.0, True), (0.7, True), (0.0, False), (1.0, True)]
+    ):
+        state = State.LIKELY_FAKE if place % 2 == 0 else State.UNCERTAIN
+        face.add(score(state, pts_s=float(place), alarm_level=level, alarmed=raised))
+    assert list(face.marked_s) == [1.0, 4.0]
 
 
 def test_a_moment_is_kept_each_second_and_shows_the_crop_that_was_scored() -> None:

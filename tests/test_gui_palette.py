@@ -1,9 +1,20 @@
+from dataclasses import replace
+
 import pytest
 
-from gui.palette import CHIPS, DARK, LIGHT, LOOKS, STRIP, Theme, Tone, contrast
-from stream_detector.records import State
+from gui.palette import CHIPS, DARK, LIGHT, LOOKS, STRIP, Theme, Tone, contrast, look_of
+from stream_detector.records import Box, FaceScore, State
 
 THEMES = pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
+
+
+def test_a_face_whose_alarm_holds_is_never_green_and_a_stale_one_not_red_either() -> None:
+    for state in State:
+        record = FaceScore(0, 1.0, 1, Box(0, 0, 9, 9), 0.1, 0.1, state, age_ms=1.0)
+        look = look_of(replace(record, alarm_level=0.7, alarmed=True))
+        assert "ALARM" in look.word
+        assert look.tone is (Tone.NONE if state is State.STALE else Tone.FAKE)
+        assert look_of(record) is LOOKS[state]
 
 
 def test_black_on_white_has_the_contrast_that_wcag_says() -> None:

@@ -17,6 +17,7 @@ from stream_detector.records import (
     UnscoredFace,
 )
 from stream_detector.verdict import LOST_FACES_KEPT, Verdicts, probability
+from tests.test_alarm import design
 
 BAND = UncertainBand(low=0.3, high=0.7, source="a test")
 MAP = np.zeros((7, 7), np.float32)
@@ -149,6 +150,77 @@ def test_a_stream_watched_for_months_remembers_only_the_newest_lost_faces() -> N
     assert len(judge.summaries()) == LOST_FACES_KEPT
     assert judge.summaries()[0].face_id == 51
     assert judge.faces_seen == LOST_FACES_KEPT + 50
+
+
+def alarmable() -> Verdicts:
+    return Verdicts(half_life_s=2.0, band=BAND, alarm_of={0: design()})
+
+
+def test_an_alarm_is_an_event_once_right_after_the_record_that_raised_it() -> None:
+    judge = alarmable()
+    told = []
+    for i in range(60):
+        record = see(judge, 0.95, i / 5)
+        events = judge.events()
+        told += [(record, event) for event in events]
+        assert judge.events() == []
+    ((record, event),) = told
+    assert (event.event, event.face_id, event.pts_s) == (EventKind.ALARM, 1, record.pts_s)
+    assert (record.alarm_level, record.alarmed) == (1.0, True)
+    assert "since 0.0 s" in event.detail
+    assert "at most 1 false alarms per face and day" in event.detail
+    assert judge.alarmed(0) == 1
+    (summary,) = judge.summaries()
+    assert (summary.alarms, summary.first_alarm_s) == (1, record.pts_s)
+
+
+def test_an_alarm_is_cleared_by_an_event_and_raised_anew() -> None:
+    judge = alarmable()
+    kinds = []
+    for i in range(300):
+        see(judge, 0.95 if i < 50 or i >= 200 else 0.05, i / 5)
+        kinds += [event.event for event in judge.events()]
+    assert kinds == [EventKind.ALARM, EventKind.ALARM_CLEARED, EventKind.ALARM]
+    assert judge.summaries()[0].alarms == 2
+
+
+def test_without_a_design_nothing_is_said_of_alarms() -> None:
+    judge = verdicts()
+    records = [see(judge, 0.99, i / 5) for i in range(100)]
+    assert {(record.alarm_level, record.alarmed) for record in records} == {(None, False)}
+    assert judge.events() == []
+
+
+def test_a_face_that_comes_back_inherits_no_evidence_and_a_lost_one_takes_its_alarm_along() -> None:
+    judge = alarmable()
+    for i in range(60):
+        see(judge, 0.95, i / 5)
+    judge.events()
+    judge.noticed(StreamEvent(0, 12.0, EventKind.SCENE_CUT))
+    judge.noticed(StreamEvent(0, 12.0, EventKind.FACE_LOST, 1))
+    assert judge.alarmed(0) == 0
+    record = see(judge, 0.95, 12.0, face=2)
+    assert (record.alarm_level, record.alarmed) == (0.0, False)
+    assert judge.events() == []
+
+
+def test_a_face_that_cannot_be_scored_gathers_no_evidence_and_a_stale_one_has_no_level() -> None:
+    judge = alarmable()
+    level = [see(judge, 0.9, i / 5).alarm_level for i in range(8)][-1]
+    assert miss(judge, 1.6).alarm_level == level
+    (stale,) = judge.stale(0, now_s=200.0, older_than_s=2.0)
+    assert stale.alarm_level is None
+    assert judge.events() == []
+
+
+def test_an_alarm_that_holds_counts_even_after_the_stream_seemed_to_show_no_face() -> None:
+    judge = alarmable()
+    for i in range(60):
+        see(judge, 0.95, i / 5)
+    judge.noticed(StreamEvent(0, 12.0, EventKind.NO_FACE))
+    assert judge.alarmed(0) == 0
+    assert see(judge, 0.95, 12.2).alarmed
+    assert judge.alarmed(0) == 1
 
 
 @pytest.mark.parametrize("logit", [-1e6, -800.0, -1.0, 0.0, 1.0, 800.0, 1e6])
