@@ -68,7 +68,7 @@ def gui(
         result = soak_gui(minutes=soak)
         sys.stdout.write(soak_table(result) + "\n")
     if json is not None:
-        write_result(json, "gui", result, _command())
+        write_result(json, "gui" if soak is None else "gui-soak", result, _command())
 
 
 @app.command()

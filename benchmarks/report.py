@@ -9,6 +9,7 @@ from benchmarks.alarm import alarm_table
 from benchmarks.capture import capture_table
 from benchmarks.gui import gui_table
 from benchmarks.pipeline import pipeline_table
+from benchmarks.soak import soak_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -100,12 +101,22 @@ def render_alarm(content: dict[str, Any]) -> str:
     )
 
 
+def render_gui_soak(content: dict[str, Any]) -> str:
+    """The window's memory while it is open, with the machine and the command."""
+    machine = content["machine"]
+    return (
+        f"{soak_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores of "
+        f"{machine['cpu']}, commit {machine['commit']}."
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "alarm": render_alarm,
     "pipeline": render_pipeline,
     "capture": render_capture,
     "evaluation": render_evaluation,
     "gui": render_gui,
+    "gui-soak": render_gui_soak,
     "parity": render_parity,
 }
 """Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
