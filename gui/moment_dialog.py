@@ -6,10 +6,11 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QPixmap
 from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QWidget
 
+from gui.history import Moment
 from gui.palette import LOOKS
 from gui.pictures import scaled, to_qimage, with_evidence
 from gui.video_view import EVIDENCE_CAPTION, clock
-from stream_detector.records import Image, State
+from stream_detector.records import FaceScore, Image, State
 
 _SIDE_PX = 260
 
@@ -43,7 +44,35 @@ class MomentDialog(QDialog):
         """What it says of the moment."""
         return self._words.text()
 
-    def show_moment(
+    def show_moment(self, face: int, title: str, moment: Moment) -> None:
+        """Show a moment of a stream's history, in front."""
+        self._show(
+            face=face,
+            title=title,
+            pts_s=moment.pts_s,
+            state=moment.state,
+            p_fake=moment.p_fake,
+            p_fake_rolling=moment.p_fake_rolling,
+            crop=moment.crop(),
+            evidence=moment.evidence,
+        )
+
+    def show_record(self, title: str, record: FaceScore) -> None:
+        """Show what a record was made from, in front; nothing where the face was not scored."""
+        if record.pixels is None or record.evidence is None:
+            return
+        self._show(
+            face=record.face_id,
+            title=title,
+            pts_s=record.pts_s,
+            state=record.state,
+            p_fake=record.p_fake,
+            p_fake_rolling=record.p_fake_rolling,
+            crop=record.pixels,
+            evidence=record.evidence,
+        )
+
+    def _show(
         self,
         *,
         face: int,
@@ -55,7 +84,6 @@ class MomentDialog(QDialog):
         crop: Image,
         evidence: npt.NDArray[np.float32],
     ) -> None:
-        """Show this, in front."""
         rolling = "no rolling score" if p_fake_rolling is None else f"rolling {p_fake_rolling:.2f}"
         alone = "" if p_fake is None else f", this frame alone {p_fake:.2f}"
         self._words.setText(f"Face #{face} at {clock(pts_s)}: {LOOKS[state].word}, {rolling}{alone}")

@@ -23,19 +23,16 @@ from PyQt6.QtWidgets import (
 from gui.actions import Actions, keys_text
 from gui.arrangement import Arrangement
 from gui.bridge import Bridge
-from gui.cameras import list_cameras
 from gui.error_bar import ErrorBar
 from gui.faces_panel import FacesPanel
 from gui.hud import Hud
 from gui.incidents import IncidentsPanel
 from gui.keeping import Keeper
 from gui.moment_dialog import MomentDialog
+from gui.offering import Offering
 from gui.overlay import Overlay
 from gui.pictures import Veils
-from gui.region_picker import RegionPicker
 from gui.remembered import Remembered
-from gui.source_dialog import SourceDialog
-from gui.source_picker import SourcePicker
 from gui.theme import apply_theme, chosen_theme
 from gui.timeline import Timeline
 from gui.tuning import Tuning, TuningPanel
@@ -86,7 +83,6 @@ class Window(QMainWindow):
         """Whether every thread came back when the window was closed."""
         self.bridge = Bridge(self)
         self.error_bar = ErrorBar()
-        self.picker = SourcePicker(welcome=True)
         self.grid = VideoGrid()
         self.timeline = Timeline()
         self.faces = FacesPanel()
@@ -94,11 +90,11 @@ class Window(QMainWindow):
         self.hud = Hud()
         self.tuning = TuningPanel()
         self.moment = MomentDialog(self)
-        self.source_dialog = SourceDialog(self)
+        self.offering = Offering(self, remembered)
         self._keeper = Keeper(folder, say=lambda note: self.hud.showMessage(note, _NOTE_MS), fail=self._fail)
         self._arrangement = Arrangement(
             error_bar=self.error_bar,
-            picker=self.picker,
+            picker=self.offering.welcome,
             pictures=self.grid,
             timeline=self.timeline,
             faces=self.faces,
@@ -109,7 +105,6 @@ class Window(QMainWindow):
         self._lay_out()
         self._connect()
         self.apply_appearance()
-        self._offer_sources()
         self._show_picker(True)
 
     def watch(self, *sources: str) -> None:
@@ -135,8 +130,8 @@ class Window(QMainWindow):
             return
         for source in sources:
             self._remembered.watched(source)
-        self._offer_sources()
-        self.source_dialog.hide()
+        self.offering.refresh()
+        self.offering.dialog.hide()
         self._show_picker(False)
 
     def apply_appearance(self) -> None:
@@ -191,19 +186,6 @@ class Window(QMainWindow):
         self.error_bar.hide()
         self.bridge.retry(number)
 
-    def _picked(self, source: str) -> None:
-        if self.source_dialog.isVisible() and self.source_dialog.beside:
-            self.watch_too(source)
-        else:
-            self.watch(source)
-
-    def _pick_region(self) -> None:
-        self.source_dialog.hide()
-        region = RegionPicker()
-        region.picked.connect(self._picked)
-        region.show()
-        self._region = region
-
     def _pause(self, on: bool) -> None:
         self._held = self._view if on else None
         self._refresh()
@@ -232,34 +214,13 @@ class Window(QMainWindow):
         stream = self._view.stream(self.grid.selected)
         history = self.bridge.history(self.grid.selected)
         moment = history.faces[face].moment_at(pts_s) if history and face in history.faces else None
-        if moment is None or stream is None:
-            return
-        self.moment.show_moment(
-            face=face,
-            title=stream.title,
-            pts_s=moment.pts_s,
-            state=moment.state,
-            p_fake=moment.p_fake,
-            p_fake_rolling=moment.p_fake_rolling,
-            crop=moment.crop(),
-            evidence=moment.evidence,
-        )
+        if moment is not None and stream is not None:
+            self.moment.show_moment(face, stream.title, moment)
 
     def _show_incident(self, number: int) -> None:
         incident = self.bridge.incidents.find(number)
-        record = incident.record if incident else None
-        if incident is None or record is None or record.pixels is None or record.evidence is None:
-            return
-        self.moment.show_moment(
-            face=record.face_id,
-            title=incident.title,
-            pts_s=record.pts_s,
-            state=record.state,
-            p_fake=record.p_fake,
-            p_fake_rolling=record.p_fake_rolling,
-            crop=record.pixels,
-            evidence=record.evidence,
-        )
+        if incident is not None:
+            self.moment.show_record(incident.title, incident.record)
 
     def _compact(self, on: bool) -> None:
         self.actions_.show_compact(on)
@@ -294,26 +255,13 @@ class Window(QMainWindow):
     def _say_about(self) -> None:
         QMessageBox.about(self, "About", f"stream-detector {__version__}\n\n{_ABOUT}")
 
-    def _offer_sources(self) -> None:
-        cameras = list_cameras()
-        for picker in (self.picker, self.source_dialog.picker):
-            picker.offer(cameras, self._remembered.history)
-
-    def _forget_history(self) -> None:
-        self._remembered.forget_history()
-        self._offer_sources()
-
-    def _open_source_dialog(self) -> None:
-        self._offer_sources()
-        self.source_dialog.open_for(watching=self.bridge.running)
-
     # Qt's own.
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """The first key that a newcomer presses starts the demo."""
         super().showEvent(event)
         if self._arrangement.shows_picker:
-            self.picker.demo.setFocus()
+            self.offering.welcome.demo.setFocus()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Files of this computer may be dropped."""
@@ -374,12 +322,11 @@ class Window(QMainWindow):
         self.incidents.exported.connect(self._export)
         self.incidents.folder_opened.connect(self._keeper.open_folder)
         self.tuning.changed.connect(self._tune)
-        for picker in (self.picker, self.source_dialog.picker):
-            picker.picked.connect(self._picked)
-            picker.region_wanted.connect(self._pick_region)
-            picker.history_forgotten.connect(self._forget_history)
+        self.offering.picked.connect(
+            lambda source, beside: self.watch_too(source) if beside else self.watch(source)
+        )
         for name, does in (
-            ("source", self._open_source_dialog),
+            ("source", lambda: self.offering.open(watching=self.bridge.running)),
             ("stop", self.bridge.stop),
             ("snapshot", self._snapshot),
             ("tuning", self._tuning_dialog.show),

@@ -36,7 +36,7 @@ def _report(window: object, path: Path) -> None:
         "buttons": buttons,
         "places": {
             "timeline": place(window.timeline),
-            "address": place(window.source_dialog.picker.address),
+            "address": place(window.offering.dialog.picker.address),
             "first_incident": place(window.incidents.list, top=True),
         },
         "streams": [

@@ -210,6 +210,6 @@ def test_the_picker_over_a_picture(stage: Stage) -> None:
     stage.picture(portrait())
     stage.begin("Demo")
     stage.show()
-    stage.window._open_source_dialog()
+    stage.window.offering.open(watching=True)
     assert cut_off(stage.window) == []
-    stage.window.source_dialog.close()
+    stage.window.offering.dialog.close()
