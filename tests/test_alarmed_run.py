@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.alarm import stand_in_facts
+from stream_detector.alarm_design import design_alarm
+from stream_detector.commands.doctor import alarm_words
 from stream_detector.model_spec import read_sidecar, write_sidecar
 from stream_detector.scorers.choice import packaged_models
 from tests.test_cli import program
@@ -78,6 +80,18 @@ def test_without_facts_the_header_says_that_there_is_no_alarm(model_without: Pat
     header, *records, _ = lines(done.stdout)
     assert header["alarm"] is None
     assert {record["alarm_level"] for record in records if record["type"] == "score"} == {None}
+
+
+def test_the_doctor_says_what_an_alarm_promises_and_what_it_does_not() -> None:
+    design = design_alarm(stand_in_facts(), 1.0)
+    says = alarm_words(design)
+    assert f"alarm at {design.threshold:.2f} over {design.reference:+.2f}" in says
+    assert "at most 1 false alarms per face and day on the average over 200 real faces" in says
+    assert f"{design.worst_per_day:.3g} for the most fake-looking of them" in says
+    assert "no promise for faces beyond it (at most 1.5% of all)" in says
+    assert f"{design.detectable:.0%} of fakes do so within 60 s" in says
+    assert "not within an hour" in alarm_words(design_alarm(stand_in_facts(real=0.0, fake=0.0), 1.0))
+    assert alarm_words(None).startswith("no alarm: ")
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "nan", "1e9"])

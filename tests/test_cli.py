@@ -280,6 +280,8 @@ def test_the_doctor_names_versions_backends_and_model_hashes() -> None:
     assert all(backend["detail"] for backend in report["backends"])
     assert {model["file"] for model in report["models"]} == {"xception-int8.xml", "xception-fp16.onnx"}
     assert all(re.fullmatch(r"[0-9a-f]{64}", model["sha256"]) for model in report["models"])
+    for model in report["models"]:
+        assert model["alarm_says"].startswith("no alarm: " if model["alarm"] is None else "alarm at ")
 
 
 def test_the_readme_shows_the_options_the_program_has() -> None:

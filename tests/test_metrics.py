@@ -85,6 +85,12 @@ def test_what_happened_is_counted_by_stream_stage_state_and_event(run: Run) -> N
     assert any(name[0] == "stream_detector_build_info" and "int8" in name for name in samples)
 
 
+def test_faces_whose_alarm_holds_are_counted(run: Run) -> None:
+    assert run.samples()["stream_detector_alarmed_faces", "0"] == 0
+    run.now = dataclasses.replace(run.now, streams=(dataclasses.replace(SEEN, alarmed=2),))
+    assert run.samples()["stream_detector_alarmed_faces", "0"] == 2
+
+
 def test_each_stage_of_a_scored_frame_has_a_histogram(run: Run) -> None:
     run.metrics.take(dataclasses.replace(SCORE, stamps=STAMPS))
     samples = run.samples()

@@ -16,6 +16,7 @@ from stream_detector.sinks.publish_address import parse_broker
 from tests import servers
 from tests.brokers import Listener, broker, certificate, retained, until
 from tests.conftest import REPOSITORY
+from tests.test_alarm import design
 from tests.test_cli import PROGRAM
 from tests.test_json_lines import HEADER as NAMED
 from tests.test_json_lines import SCORE, SUMMARY
@@ -44,6 +45,24 @@ def test_states_are_kept_by_the_broker_and_events_are_not(tmp_path: Path) -> Non
             publishing.end(SUMMARY)
         assert [json.loads(event)["event"] for event in listener.of("0/event")] == ["stream_started"]
         assert retained(running.port, "home/door") == {"availability": "offline", "0/availability": "offline"}
+
+
+def test_the_alarm_of_any_face_is_its_streams_and_is_kept_by_the_broker(tmp_path: Path) -> None:
+    raised = dataclasses.replace(SCORE, alarm_level=1.0, alarmed=True)
+    with (
+        broker(tmp_path) as running,
+        Listener(running.port, "home/door") as listener,
+        publisher(running.port) as publishing,
+    ):
+        publishing.begin(dataclasses.replace(HEADER, alarm=design()))
+        until(lambda: listener.of("0/alarm") == ["off"], "nothing was said of alarms")
+        publishing.take(raised)
+        publishing.take(dataclasses.replace(raised, face_id=2))
+        publishing.take(LOST)  # face 2's alarm still holds
+        until(lambda: "" in listener.of("0/face/1"), "face 1 was not cleared")
+        assert retained(running.port, "home/door")["0/alarm"] == "on"
+        publishing.take(StreamEvent(0, 3.0, EventKind.SCENE_CUT))
+        until(lambda: listener.of("0/alarm") == ["off", "on", "off"], "the alarm did not end")
 
 
 def test_topics_carry_the_names_of_streams_also_of_those_added_on_the_way(tmp_path: Path) -> None:

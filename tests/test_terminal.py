@@ -9,6 +9,7 @@ from rich.console import Console
 from stream_detector.records import Box, EventKind, FaceScore, Reason, State, StreamEvent
 from stream_detector.sinks import terminal
 from stream_detector.sinks.terminal import Terminal
+from tests.test_alarm import design
 from tests.test_json_lines import HEADER, SUMMARY
 
 
@@ -48,6 +49,31 @@ def test_a_face_has_one_line_with_its_bar_score_rate_and_age(sink: Terminal) -> 
     assert "LIKELY FAKE" in lines[0]
     assert "5.0/s" in lines[0]
     assert "ms old" in lines[0]
+
+
+def test_a_face_whose_alarm_holds_says_so_whatever_its_state_and_the_end_says_when_it_was_raised(
+    sink: Terminal,
+) -> None:
+    sink.take(dataclasses.replace(score(State.LIKELY_REAL, 0.1), alarm_level=0.8, alarmed=True))
+    assert "ALARM" in screen(sink)
+    assert "likely real" not in screen(sink)
+    sink.take(dataclasses.replace(score(State.STALE, None), alarmed=True))
+    assert "stale ALARM" in screen(sink)
+    file = io.StringIO()
+    ending = Terminal(Console(file=file, width=120, force_terminal=False))
+    (face,) = SUMMARY.faces
+    ending.end(dataclasses.replace(SUMMARY, faces=(dataclasses.replace(face, alarms=2, first_alarm_s=7.25),)))
+    assert "2, first at 7.2 s" in file.getvalue()
+
+
+def test_the_start_says_what_the_alarm_promises_or_that_there_is_none() -> None:
+    for header, says in (
+        (HEADER, "no alarm: the model states no false-alarm rate"),
+        (dataclasses.replace(HEADER, alarm=design()), "at most 1 false alarms per real face and day"),
+    ):
+        file = io.StringIO()
+        Terminal(Console(file=file, width=120, force_terminal=False)).begin(header)
+        assert says in file.getvalue()
 
 
 def test_a_lost_face_leaves_the_screen_and_an_empty_stream_says_so(sink: Terminal) -> None:

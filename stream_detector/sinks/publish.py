@@ -52,6 +52,7 @@ class Publisher(MqttLink):
         self._names.begin(header)
         for stream in range(len(header.sources)):
             self._say_available(stream, False)
+            self._say_alarm(stream)
 
     def take(self, record: Record) -> None:
         """A state or an event; faces that left are cleared from the broker."""

@@ -52,6 +52,8 @@ _LOOK = {
     State.STALE: ("✕", "stale", "dim"),
 }
 """State -> sign, word, colour: whoever sees no colour reads the word."""
+_ALARM = ("⚑", "ALARM", "bold white on red")
+"""In place of the state while an alarm holds: nothing about that face is green then."""
 
 
 @dataclass
@@ -199,6 +201,8 @@ class Terminal:
         state = State.STALE if waited_s > STALE_AFTER_S else record.state
         score = None if state is State.STALE else record.p_fake_rolling
         sign, word, colour = _LOOK[state]
+        if record.alarmed:
+            sign, word, colour = ("✕", "stale ALARM", "dim") if state is State.STALE else _ALARM
         rate = ""
         if len(line.stamps) > 1 and line.stamps[-1] > line.stamps[0]:
             rate = f"{(len(line.stamps) - 1) / (line.stamps[-1] - line.stamps[0]):.1f}/s"
@@ -207,17 +211,10 @@ class Terminal:
             _bar(score, colour),
             Text("  –  " if score is None else f"{score:5.2f}"),
             Text(f"{sign} {word:<11}", style=colour),
-            _alarm(record),
             Text(f"{rate:>7}"),
             Text(f"{record.age_ms + waited_s * 1000:6.0f} ms old", style="dim"),
             Text(f"at {record.pts_s:.1f} s", style="dim"),
         )
-
-
-def _alarm(record: FaceScore) -> Text:
-    if record.alarmed:
-        return Text("⚑ ALARM", style="bold white on red")
-    return Text("" if record.alarm_level is None else f"alarm {record.alarm_level:4.0%}", style="dim")
 
 
 def _bar(score: float | None, colour: str) -> Text:
