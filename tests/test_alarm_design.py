@@ -100,6 +100,13 @@ def test_a_swap_that_comes_and_goes_is_found_if_it_is_clear_enough() -> None:
     assert rows[0.1] < rows[0.3]
 
 
+def test_a_model_that_tells_well_finds_a_swap_of_two_seconds_in_twenty_within_its_first_two_bursts() -> None:
+    facts = stand_in_facts(real=-3.0, fake=3.0, spread=0.6, correlation_s=0.5)
+    for row in bursts(facts, design_alarm(facts, 1.0), (0.1, 0.2, 0.5), score_hz=5, seed=18):
+        assert row["within"] > 0.95, row
+        assert row["median_s"] <= 22.0, row
+
+
 def test_a_rarer_alarm_is_a_later_one() -> None:
     designs = [design_alarm(FACTS, per_day) for per_day in (0.01, 0.1, 1.0, 10.0)]
     for rarer, oftener in pairwise(designs):
