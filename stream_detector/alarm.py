@@ -4,8 +4,8 @@ import math
 
 from stream_detector.records import AlarmDesign
 
-MOST_PER_SCORE = 1 / 3
-"""One score moves the level by no more than this, up or down: no odd frame, nor two, raise an alarm."""
+MOST_PER_SCORE = 0.2
+"""One score moves the level by no more than this, up or down: no odd frame, nor four, raise an alarm."""
 GAP_S = 2.0
 """Media time without a usable score that leaves the evidence as it is: a turn of the head."""
 HALF_LIFE_S = 30.0

@@ -70,7 +70,10 @@ class RunLengths:
         self._offset = right @ np.linalg.pinv(generator).T
 
     def to(self, threshold: float) -> _Floats:
-        """(n,) mean times, the noise in its stationary state at first."""
+        """(n,) mean times, the noise in its stationary state at first.
+
+        `below` must rise: where a time is too long for the arithmetic, the one before stands in for it.
+        """
         at_zero = np.exp(np.where(self._rates > 0, -self._rates * threshold, 0.0))[:, None, :]
         at_end = np.exp(np.where(self._rates > 0, 0.0, self._rates * threshold))[:, None, :]
         rising = (self._inflow > 0)[:, :, None]
@@ -81,7 +84,8 @@ class RunLengths:
         )
         parts = np.linalg.solve(system, ends[:, :, None])
         begin = self._offset + ((self._modes * at_zero) @ parts)[:, :, 0]
-        return np.asarray(begin @ self._share, np.float64)
+        times = np.asarray(begin @ self._share, np.float64)
+        return np.maximum.accumulate(np.where(np.isfinite(times), times, 0.0))
 
 
 @lru_cache(maxsize=64)
@@ -120,7 +124,8 @@ def design_alarm(facts: AlarmFacts, false_alarms_per_day: float) -> AlarmDesign:
     def rate(threshold: float) -> float:
         return float(rates(threshold, _allowance(nodes)).mean())
 
-    low, high = 0.25, 1.0
+    # Never less than one independent score could add: what lasts for no longer is an artefact as likely.
+    low = high = _MOST
     while rate(high) > wanted:
         low, high = high, 2.0 * high
     while high - low > 1e-3 * high:

@@ -100,8 +100,15 @@ def test_a_swap_that_comes_and_goes_is_found_if_it_is_clear_enough() -> None:
     assert rows[0.1] < rows[0.3]
 
 
+def test_a_model_that_tells_well_finds_a_swap_of_two_seconds_in_twenty_within_its_first_two_bursts() -> None:
+    facts = stand_in_facts(real=-3.0, fake=3.0, spread=0.6, correlation_s=0.5)
+    for row in bursts(facts, design_alarm(facts, 1.0), (0.1, 0.2, 0.5), score_hz=5, seed=18):
+        assert row["within"] > 0.95, row
+        assert row["median_s"] <= 22.0, row
+
+
 def test_a_rarer_alarm_is_a_later_one() -> None:
-    designs = [design_alarm(FACTS, per_day) for per_day in (0.1, 1.0, 10.0, 100.0)]
+    designs = [design_alarm(FACTS, per_day) for per_day in (0.01, 0.1, 1.0, 10.0)]
     for rarer, oftener in pairwise(designs):
         assert rarer.threshold > oftener.threshold
         assert rarer.detectable <= oftener.detectable
@@ -111,6 +118,35 @@ def test_a_rarer_alarm_is_a_later_one() -> None:
     for design in designs:
         assert 0.7 < design.expected_per_day / design.false_alarms_per_day <= 1.0
         assert design.worst_per_day > design.expected_per_day
+
+
+def test_no_alarm_rests_on_less_than_one_independent_score_could_say() -> None:
+    """However often it may be false, and however well the model tells."""
+    for facts in (FACTS, stand_in_facts(real=-9.0, fake=9.0)):
+        design = design_alarm(facts, 1000.0)
+        assert design.threshold == design.most
+        assert design.expected_per_day < 1000.0
+
+
+@pytest.mark.parametrize("per_day", [0.001, 1.0, 1000.0])
+@pytest.mark.parametrize("faces", [20, 3000])
+@pytest.mark.parametrize("spread", [0.001, 1.0, 100.0])
+@pytest.mark.parametrize("correlation_s", [0.0, 1.0, 100.0])
+def test_every_fact_that_a_sidecar_may_hold_gets_a_design(
+    per_day: float, faces: int, spread: float, correlation_s: float
+) -> None:
+    rng = np.random.default_rng(17)
+    facts = AlarmFacts(
+        real_means=tuple(np.sort(rng.normal(0.0, spread, faces))),
+        fake_means=tuple(np.sort(rng.normal(1.0, spread, faces))),
+        sigma=0.7,
+        correlation_s=correlation_s,
+        source="made up",
+    )
+    design = design_alarm(facts, per_day)
+    assert np.isfinite([design.threshold, design.reference, design.worst_per_day]).all()
+    assert 0.0 < design.expected_per_day <= per_day
+    assert 0.0 <= design.detectable <= 1.0
 
 
 def test_the_reference_lies_above_every_real_face_that_was_measured() -> None:
