@@ -15,7 +15,7 @@ LEAST_SCORES = 6
 LEAST_S = 3.0
 """No verdict on less media time than this from the first score to the last."""
 LEAST_WORTH = 2.5
-"""No interval on scores that are worth fewer independent ones: it would be a guess."""
+"""No interval, and no verdict, on scores worth fewer independent ones than this: it would be a guess."""
 LEAST_SHARE = 0.5
 """`likely_real` needs a face to be scored in this part of the media time: who is away is not real."""
 ASSUMED_CORRELATION_S = 1.0
@@ -93,6 +93,8 @@ def judge_file(faces: Mapping[int, FaceEvidence], *, share: float, rule: Rule) -
         whole is FileVerdict.LIKELY_FAKE and is_enough(together)
     ):
         return Judged(FileVerdict.LIKELY_FAKE, mean, verdicts)
+    if whole is FileVerdict.TOO_LITTLE and set(said_of.values()) <= {FileVerdict.TOO_LITTLE}:
+        return Judged(FileVerdict.TOO_LITTLE, mean, verdicts)
     none_above = all(own is None or own.value < rule.low for n, (_, own) in verdicts.items() if n in enough)
     if whole is FileVerdict.LIKELY_REAL and none_above and share >= LEAST_SHARE:
         return Judged(FileVerdict.LIKELY_REAL, mean, verdicts)
@@ -166,6 +168,8 @@ def student(freedom: float, level: float) -> float:
 
 
 def _said(mean: MeanScore, rule: Rule, suspicious: bool) -> FileVerdict:
+    if mean.worth < LEAST_WORTH:
+        return FileVerdict.TOO_LITTLE
     if mean.low > rule.high:
         return FileVerdict.LIKELY_FAKE
     if mean.high < rule.low and not suspicious:

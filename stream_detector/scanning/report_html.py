@@ -155,7 +155,8 @@ def _face(index: int, face: FaceResult) -> str:
         f'alt="{name} at {when}, where the model looked in red"></div>'
         f'<figcaption><svg class="key" viewBox="0 0 24 8" aria-hidden="true"><line class="line '
         f'line{index % _LINES}" x1="0" y1="4" x2="24" y2="4"/></svg> <b>{name}</b>, {seen}<br>'
-        f"{_badge(face.verdict)} {_mean(face.mean)}<br>highest score at {when}; red is a hint, not proof</figcaption></figure>"
+        f"{_badge(face.verdict)} {_mean(face.mean)}<br>"
+        f"highest score at {when}; red is a hint, not proof</figcaption></figure>"
     )
 
 
