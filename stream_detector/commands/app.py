@@ -141,6 +141,38 @@ WebhookQueue = Annotated[
         metavar="DIR", help="Where they wait for delivery.  [default: in the user's state directory]"
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=64,
+        help="Files read side by side; one model serves them all.",
+        show_default=False,
+    ),
+]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also write a row per file.", show_default=False)
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write everything found as JSON.", show_default=False),
+]
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="Also write one page with time lines and small pictures of the faces.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Keep finished results here, and take those that still hold.", show_default=False
+    ),
+]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="How much to say on stderr.")]
 
 
@@ -246,6 +278,50 @@ def demo(
     from stream_detector.commands.watch import run
 
     raise typer.Exit(run(settings, as_json=as_json))
+
+
+@app.command()
+def scan(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, and folders with videos at any depth.")
+    ],
+    csv: CsvFile = None,
+    json: JsonFile = None,
+    html: HtmlFile = None,
+    resume: Resume = None,
+    jobs: Jobs = None,
+    model: Model = None,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    face_model: FaceModelOption = "full-range-sparse",
+    score_hz: ScoreHz = 2.0,
+    half_life: HalfLife = 2.0,
+    max_faces: MaxFaces = _DEFAULT["max_faces"].default,
+    max_batch: MaxBatch = _DEFAULT["max_batch"].default,
+    min_face: MinFace = None,
+    duration: Duration = None,
+    log_level: LogLevelOption = LogLevel.warning,
+) -> None:
+    """Scan recordings, faster than real time, and say of each what may be said."""
+    log_to_stderr(log_level)
+    settings = make_settings(
+        stay=True,
+        sources=("demo:",),
+        model=model,
+        backend=backend,
+        precision=precision,
+        face_model=face_model,
+        score_hz=score_hz,
+        half_life_s=half_life,
+        max_faces=max_faces,
+        max_batch=max_batch,
+        min_face_px=min_face,
+        duration_s=duration,
+    )
+    from stream_detector.commands.scan import ScanOutputs, run
+
+    outputs = ScanOutputs(csv=csv, json=json, html=html, resume=resume)
+    raise typer.Exit(run(paths, settings, jobs=jobs, outputs=outputs))
 
 
 @app.command()
