@@ -105,8 +105,8 @@ def render_gui_soak(content: dict[str, Any]) -> str:
     """The window's memory while it is open, with the machine and the command."""
     machine = content["machine"]
     return (
-        f"{soak_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores of "
-        f"{machine['cpu']}, commit {machine['commit']}."
+        f"{soak_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores "
+        f"of {machine['cpu']}, commit {machine['commit']}."
     )
 
 
