@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.capture import capture_table
 from benchmarks.gui import gui_table
 from benchmarks.pipeline import pipeline_table
+from benchmarks.scan import scan_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -91,12 +92,22 @@ def render_gui(content: dict[str, Any]) -> str:
     )
 
 
+def render_scan(content: dict[str, Any]) -> str:
+    """How often whole files are judged wrongly, with the machine and the command."""
+    machine = content["machine"]
+    return (
+        f"{scan_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores of "
+        f"{machine['cpu']}, commit {machine['commit']}."
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "pipeline": render_pipeline,
     "capture": render_capture,
     "evaluation": render_evaluation,
     "gui": render_gui,
     "parity": render_parity,
+    "scan": render_scan,
 }
 """Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
 
