@@ -96,8 +96,8 @@ def render_scan(content: dict[str, Any]) -> str:
     """How often whole files are judged wrongly, with the machine and the command."""
     machine = content["machine"]
     return (
-        f"{scan_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores of "
-        f"{machine['cpu']}, commit {machine['commit']}."
+        f"{scan_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores "
+        f"of {machine['cpu']}, commit {machine['commit']}."
     )
 
 

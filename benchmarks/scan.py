@@ -26,7 +26,7 @@ def measure_scan(folder: Path, *, jobs: int, score_hz: float) -> dict[str, objec
         UsageError: it holds no video in one of the two.
     """
     quiet_ffmpeg()
-    settings = make_settings(stay=True, score_hz=score_hz, half_life_s=2.0)
+    settings = make_settings(stay=True, score_hz=score_hz)
     spec = read_spec(settings.model, backend=settings.backend, precision=settings.precision)
     files = find_files([folder / "real", folder / "fake"])
     kind_of = {file.path: _kind(Path(file.path), folder) for file in files}
@@ -71,11 +71,10 @@ def scan_table(result: Mapping[str, Any]) -> str:
             f"{row['called_fake']['value']:.0%} [{low:.0%}, {high:.0%}] |"
         )
     return (
-        "\n".join(lines)
-        + f"\n\n{result['data']}: {result['files']} files, {result['media_s']:.0f} s of video, "
-        f"{result['media_s'] / result['wall_s']:.1f} times real time with --jobs {result['jobs']} at "
-        f"{result['score_hz']:g} scores a second; band {result['band'][0]:.2f} to {result['band'][1]:.2f}. In "
-        f"brackets Wilson's 95 % intervals over files."
+        "\n".join(lines) + f"\n\n{result['data']}: {result['files']} files, {result['media_s']:.0f} s of "
+        f"video, {result['media_s'] / result['wall_s']:.1f} times real time with --jobs {result['jobs']} at "
+        f"{result['score_hz']:g} scores a second; band {result['band'][0]:.2f} to {result['band'][1]:.2f}. "
+        f"In brackets Wilson's 95 % intervals over files."
     )
 
 

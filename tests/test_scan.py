@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,7 +15,8 @@ import pytest
 from benchmarks.clips import encode_demo
 from stream_detector.errors import UsageError
 from stream_detector.scanning.finding import find_files
-from stream_detector.scanning.results import ScanReport
+from stream_detector.scanning.results import FaceResult, FileResult, MeanScore, ScanReport, Segment
+from tests.conftest import REPOSITORY
 from tests.media import write_clip, write_sound
 from tests.small_models import write_small_onnx
 from tests.test_cli import HANG_S, PROGRAM, program
@@ -221,3 +223,16 @@ def test_ctrl_c_reports_what_was_finished(media: Path, tmp_path: Path) -> None:
         running.wait()
     assert running.returncode == 130, err
     assert 1 <= len(rows(out)) < 12
+
+
+def test_the_documentation_shows_the_options_and_fields_of_a_scan() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"--[a-z][a-z0-9-]+", readme.split("<!-- scan-options -->")[1]))
+    wide = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+    helped = set(re.findall(r"--[a-z][a-z0-9-]+", program("scan", "--help", env=wide).stdout)) - {"--help"}
+    assert shown == helped
+    table = (REPOSITORY / "docs" / "scan.md").read_text(encoding="utf-8").split("<!-- scan-fields -->")[1]
+    documented = set(re.findall(r"`(\w+)`", table))
+    fields = set(ScanReport.model_fields) | set(FileResult.model_fields) | set(FaceResult.model_fields)
+    fields |= set(MeanScore.model_fields) | set(Segment.model_fields)
+    assert documented == fields - {"picture", "picture_s", "evidence"}

@@ -115,9 +115,10 @@ def mean_score(scores: Sequence[Scored], *, correlation_s: float, level: float =
 
     The n scores count as n (1 - r) / (1 + r) independent ones, r the correlation of neighbours
     (Bayley & Hammersley 1946): as measured in these scores, corrected for their small number (Kendall
-    1954), but at least exp(-distance / correlation_s); and up to LOOKS of them, one for every INDEPENDENT_S. The interval
-    is Student's, in [0, 1]. It is about the mean of more of the same video, and says nothing of how far a model may be wrong about a face.
-    Scores that never differ are of a still picture, and worth one.
+    1954), but at least exp(-distance / correlation_s). They count as no fewer than one for every
+    INDEPENDENT_S, up to LOOKS. The interval is Student's, in [0, 1]. It is about the mean of more of the
+    same video, and says nothing of how far a model may be wrong about a face. Scores that never differ
+    are of a still picture, and worth one.
 
     Args:
         scores: at least one.
