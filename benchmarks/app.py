@@ -239,6 +239,34 @@ def alarm(
 
 
 @app.command()
+def scan(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="With real/ and fake/, a folder per kind.")
+    ],
+    jobs: Annotated[int, typer.Option(metavar="N", min=1)] = 2,
+    score_hz: Annotated[float, typer.Option(metavar="HZ")] = 2.0,
+    json: JsonFile = None,
+) -> None:
+    """How often the verdict on a whole file is wrong, and how fast files are scanned."""
+    load_media_libraries()
+    from benchmarks.harness import write_result
+    from benchmarks.scan import measure_scan, scan_table
+
+    result = measure_scan(folder, jobs=jobs, score_hz=score_hz)
+    sys.stdout.write(scan_table(result) + "\n")
+    if json is not None:
+        write_result(json, "scan", result, _command())
+
+
+@app.command()
+def examples(folder: Annotated[Path, typer.Argument(metavar="FOLDER")]) -> None:
+    """Encode what a scan may meet, drawn from the demo: for the pictures in the documentation."""
+    from benchmarks.clips import encode_examples
+
+    encode_examples(folder)
+
+
+@app.command()
 def clip(
     out: Annotated[Path, typer.Argument(metavar="OUT.mp4")],
     seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1.0)] = 30.0,

@@ -32,6 +32,25 @@ def encode_mosaic(
     _encode(path, tiled(), rate_hz)
 
 
+def encode_examples(folder: Path) -> None:
+    """What a scan may meet, drawn from the demo: real, tampered, half of each, two faces, none, damage."""
+    rate_hz = 12
+    demo = list(_demo(24.0, rate_hz))
+    half = len(demo) // 2
+    folder.mkdir(parents=True, exist_ok=True)
+    _encode(folder / "as recorded.mp4", iter(demo[:half]), rate_hz)
+    _encode(folder / "tampered.mp4", iter(demo[half:]), rate_hz)
+    _encode(folder / "interview.mp4", iter(demo), rate_hz)
+    _encode(folder / "empty corridor.mp4", (np.full_like(image, 96) for image in demo[:60]), rate_hz)
+    both = (
+        np.hstack((a[:, 320:960], b[:, 320:960]))
+        for a, b in zip(demo, demo[half:] + demo[:half], strict=True)
+    )
+    _encode(folder / "call with two.mp4", both, rate_hz)
+    whole = (folder / "tampered.mp4").read_bytes()
+    (folder / "<b>cut & off</b>.mp4".replace("/", "\u2215")).write_bytes(whole[: len(whole) // 2])
+
+
 def _demo(seconds: float, rate_hz: int) -> Iterator[Image]:
     source = DemoSource(duration_s=seconds, rate=Fraction(rate_hz))
     with closing(source.frames()) as frames:

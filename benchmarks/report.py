@@ -9,6 +9,7 @@ from benchmarks.alarm import alarm_table
 from benchmarks.capture import capture_table
 from benchmarks.gui import gui_table
 from benchmarks.pipeline import pipeline_table
+from benchmarks.scan import scan_table
 from benchmarks.soak import soak_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,6 +111,15 @@ def render_gui_soak(content: dict[str, Any]) -> str:
     )
 
 
+def render_scan(content: dict[str, Any]) -> str:
+    """How often whole files are judged wrongly, with the machine and the command."""
+    machine = content["machine"]
+    return (
+        f"{scan_table(content['result'])} Measured with `{content['command']}` on {machine['cores']} cores "
+        f"of {machine['cpu']}, commit {machine['commit']}."
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "alarm": render_alarm,
     "pipeline": render_pipeline,
@@ -118,6 +128,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "gui": render_gui,
     "gui-soak": render_gui_soak,
     "parity": render_parity,
+    "scan": render_scan,
 }
 """Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
 

@@ -295,7 +295,7 @@ def scan(
     precision: PrecisionOption = "auto",
     face_model: FaceModelOption = "full-range-sparse",
     score_hz: ScoreHz = 2.0,
-    half_life: HalfLife = 2.0,
+    half_life: HalfLife = _DEFAULT["half_life_s"].default,
     max_faces: MaxFaces = _DEFAULT["max_faces"].default,
     max_batch: MaxBatch = _DEFAULT["max_batch"].default,
     min_face: MinFace = None,

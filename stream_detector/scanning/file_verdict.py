@@ -20,6 +20,10 @@ LEAST_SHARE = 0.5
 """`likely_real` needs a face to be scored in this part of the media time: who is away is not real."""
 ASSUMED_CORRELATION_S = 1.0
 """How long neighbouring scores repeat each other at least, where the model's sidecar does not say."""
+INDEPENDENT_S = 4.0
+"""Scores so far apart count as independent looks whatever their correlation, but no more than LOOKS of them:
+enough for a verdict on what hardly changes, too few for a narrow interval on what does."""
+LOOKS = 3.0
 
 Scored = tuple[float, float]
 """(media time in seconds, calibrated p_fake), in order of time."""
@@ -111,9 +115,10 @@ def mean_score(scores: Sequence[Scored], *, correlation_s: float, level: float =
 
     The n scores count as n (1 - r) / (1 + r) independent ones, r the correlation of neighbours
     (Bayley & Hammersley 1946): as measured in these scores, corrected for their small number (Kendall
-    1954), but at least exp(-distance / correlation_s). The interval is Student's, in [0, 1]. It is about
-    the mean of more of the same video, and says nothing of how far a model may be wrong about a face.
-    Scores that never differ are of a still picture, and worth one.
+    1954), but at least exp(-distance / correlation_s). They count as no fewer than one for every
+    INDEPENDENT_S, up to LOOKS. The interval is Student's, in [0, 1]. It is about the mean of more of the
+    same video, and says nothing of how far a model may be wrong about a face. Scores that never differ
+    are of a still picture, and worth one.
 
     Args:
         scores: at least one.
@@ -125,12 +130,13 @@ def mean_score(scores: Sequence[Scored], *, correlation_s: float, level: float =
     differences = [value - mean for value in values]
     squares = sum(d * d for d in differences)
     worth = 1.0
-    if n > 1 and squares > 1e-12:
+    if len(set(values)) > 1 and squares > 0.0:
         r = sum(a * b for a, b in pairwise(differences)) / squares
         distance_s = (scores[-1][0] - scores[0][0]) / (n - 1)
         least = math.exp(-distance_s / correlation_s) if correlation_s > 0 else 0.0
         r = min(0.99, max(least, r + (1 + 3 * r) / n))
-        worth = max(1.0, n * (1 - r) / (1 + r))
+        spans = (scores[-1][0] - scores[0][0]) / INDEPENDENT_S
+        worth = max(1.0, min(spans, n, LOOKS), n * (1 - r) / (1 + r))
     low, high = 0.0, 1.0
     if worth >= LEAST_WORTH:
         deviation = math.sqrt(squares / (n * (1 - 1 / worth)))

@@ -4,8 +4,8 @@ import base64
 import hashlib
 from datetime import datetime
 from html import escape
-from importlib.resources import files as packaged
 
+from stream_detector.assets import scan_style
 from stream_detector.scanning.report_table import (
     LOOK,
     by_urgency,
@@ -37,7 +37,7 @@ def as_html(report: ScanReport, *, made_at: datetime) -> str:
     policy in the head lets the page load nothing but its own style, named by its hash, and pictures
     that lie inside it.
     """
-    style = (packaged("stream_detector.assets") / "scan.css").read_text(encoding="utf-8")
+    style = scan_style().read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -93,7 +93,7 @@ def _file(file: FileResult, report: ScanReport, folder: str) -> str:
     facts = [
         ("mean score", _mean(file.mean)),
         ("a face was scored in", f"{file.evidence_share:.0%} of {shown_time(file.media_s)}"),
-        ("likely fake at", escape(shown_segments(file.segments)) or "no time"),
+        ("likely fake at", escape(shown_segments(file.segments)) or "no moment"),
     ]
     listed = "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in facts)
     faces = "".join(_face(index, face) for index, face in enumerate(file.faces) if face.picture)
@@ -135,7 +135,7 @@ def _timeline(file: FileResult, report: ScanReport) -> str:
             parts.append(f'<circle class="{style}" cx="{x(time_s)}" cy="{y(p_fake)}" r="3"/>')
         else:
             parts.append(f'<polyline class="{style}" points="{points}"/>')
-    said = shown_segments(file.segments) or "at no time"
+    said = shown_segments(file.segments) or "at no moment"
     return (
         f'<figure class="timeline"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
         f'role="img" aria-label="Rolling score over time; likely fake: {escape(said)}">{"".join(parts)}</svg>'
@@ -154,9 +154,9 @@ def _face(index: int, face: FaceResult) -> str:
         f'<img src="data:image/jpeg;base64,{face.evidence}" width="144" height="144" '
         f'alt="{name} at {when}, where the model looked in red"></div>'
         f'<figcaption><svg class="key" viewBox="0 0 24 8" aria-hidden="true"><line class="line '
-        f'line{index % _LINES}" x1="0" y1="4" x2="24" y2="4"/></svg> <b>{name}</b>, {seen}<br>'
+        f'line{index % _LINES}" x1="0" y1="4" x2="24" y2="4"/></svg> <b>{name}</b>, in view {seen}<br>'
         f"{_badge(face.verdict)} {_mean(face.mean)}<br>"
-        f"highest score at {when}; red is a hint, not proof</figcaption></figure>"
+        f"crop at {when}; red: a hint, not proof</figcaption></figure>"
     )
 
 

@@ -1,5 +1,6 @@
 """Drives one pipeline through many files, a few of them side by side, all scored by one model."""
 
+import gc
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -98,6 +99,9 @@ def _scan_some(
                     continue
                 except Closed:
                     break  # the scorer broke; `records` says why
+                # A stream that ended lies in a circle with its decoder's pictures: 130 MB that Python, which
+                # counts objects and not bytes, would let lie.
+                gc.collect()
                 reading[number] = Gathering(file, rule=rule, score_hz=settings.score_hz, pictures=pictures)
             record = next(records)
             if isinstance(record, FaceScore):
