@@ -29,7 +29,7 @@ def measure_scan(folder: Path, *, jobs: int, score_hz: float) -> dict[str, objec
     settings = make_settings(stay=True, score_hz=score_hz)
     spec = read_spec(settings.model, backend=settings.backend, precision=settings.precision)
     files = find_files([folder / "real", folder / "fake"])
-    kind_of = {file.path: _kind(Path(file.path), folder) for file in files}
+    kind_of = {file.shown: _kind(Path(file.path), folder) for file in files}
     if {kind.partition("/")[0] for kind in kind_of.values()} != {"real", "fake"}:
         raise UsageError(f"cannot measure with {folder}: expected videos in both real/ and fake/")
     began_s = time.monotonic()

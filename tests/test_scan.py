@@ -65,6 +65,7 @@ def mixed(
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "dangling.mp4").symlink_to("nowhere.mp4")
     (folder / "same.mp4").symlink_to(folder / "grey.mp4")
+    Path(os.fsdecode(bytes(folder) + b"/no text \xff.mp4")).write_bytes(clip)
     os.mkfifo(folder / "pipe.mp4")
     reports = (f"--{kind}={top / f'scan.{kind}'}" for kind in ("json", "csv", "html"))
     return top, scan(media, folder, *reports, "--jobs", 3)
@@ -77,7 +78,7 @@ def test_one_bad_file_never_stops_the_rest(mixed: tuple[Path, "subprocess.Comple
     found = rows(top / "scan.json")
     assert set(found) == {
         "face.mp4", HOSTILE, "cut off.mp4", "zero.mp4", "grey.mp4", "one frame.mkv", "sound.mp4", "text.mp4",
-        "dangling.mp4", "pipe.mp4",
+        "dangling.mp4", "pipe.mp4", "no text \\xff.mp4",
     }  # fmt: skip
     for name, says in [
         ("cut off.mp4", "without its index"),
@@ -89,7 +90,7 @@ def test_one_bad_file_never_stops_the_rest(mixed: tuple[Path, "subprocess.Comple
     ]:
         assert found[name]["verdict"] == "unreadable"
         assert says in found[name]["problem"]
-    assert found["face.mp4"]["problem"] is None
+    assert found["face.mp4"]["problem"] is found["no text \\xff.mp4"]["problem"] is None
     assert found["grey.mp4"]["verdict"] == found["one frame.mkv"]["verdict"] == "no_face"
 
 
@@ -110,13 +111,13 @@ def test_the_json_report_keeps_its_own_schema(
 ) -> None:
     report = ScanReport.model_validate_json((mixed[0] / "scan.json").read_text())
     assert report.band == (0.3, 0.7)  # the sidecar's
-    assert len(report.files) == 10
+    assert len(report.files) == 11
 
 
 def test_the_csv_report_has_a_row_per_file(mixed: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     with (mixed[0] / "scan.csv").open(newline="", encoding="utf-8") as file:
         found = {Path(row["path"]).name: row for row in csv.DictReader(file)}
-    assert len(found) == 10
+    assert len(found) == 11
     assert found["face.mp4"]["scores"] == "12"
     assert found["zero.mp4"]["mean"] == ""
 
@@ -126,7 +127,7 @@ def test_the_table_names_every_file_and_no_control_sign_reaches_the_terminal(
 ) -> None:
     out = mixed[1].stdout
     assert "cannot be read" in out
-    assert "10 of 10 files" in out
+    assert "11 of 11 files" in out
     assert "\u202e" not in out
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream_detector import assets
 from stream_detector.scanning.pictures import overlaid, thumbnail
-from stream_detector.scanning.report_html import as_html
+from stream_detector.scanning.report_html import STYLE, as_html
 from stream_detector.scanning.results import (
     FaceResult,
     FileResult,
@@ -102,7 +101,7 @@ def test_the_page_allows_itself_nothing_but_its_style_and_the_pictures_in_it(pag
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_has_the_contrast_that_wcag_aa_asks_for(theme: str) -> None:
-    style = assets.scan_style().read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
     dark = style.index("@media (prefers-color-scheme: dark)")
     part = style[:dark] if theme == "light" else style[dark:]
     colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part))

@@ -28,8 +28,3 @@ def xception_int8() -> Path:
 def xception_fp16() -> Path:
     """The packaged model, FP16 ONNX: the source of every other precision."""
     return _HERE / "xception-fp16.onnx"
-
-
-def scan_style() -> Path:
-    """The style of the page that a scan writes."""
-    return _HERE / "scan.css"

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -21,6 +22,9 @@ from stream_detector.scanning.report_files import as_csv, as_json, check_writabl
 from stream_detector.scanning.report_table import printable, scan_table
 from stream_detector.scanning.results import FileResult, ScanReport
 from stream_detector.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_detector.scanning.scan import Reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,11 @@ def run(paths: Sequence[Path], settings: Settings, *, jobs: int | None, outputs:
                 }
             )
             journal = stack.enter_context(Journal(outputs.resume, key))
-            known = {file.path: journal.known(file) for file in files}
+            known = {file.shown: journal.known(file) for file in files}
             results = {
                 path: result.model_copy(update={"path": path}) for path, result in known.items() if result
             }
-            left = [file for file in files if file.path not in results]
+            left = [file for file in files if file.shown not in results]
             if results:
                 sys.stderr.write(
                     f"stream-detector: {len(results)} of {len(files)} results taken from {outputs.resume}\n"
@@ -105,7 +109,7 @@ def run(paths: Sequence[Path], settings: Settings, *, jobs: int | None, outputs:
                 progress.reading(now.reading)
                 if signals.interrupted or signals.terminated:
                     break
-    ordered = tuple(results[file.path] for file in files if file.path in results)
+    ordered = tuple(results[file.shown] for file in files if file.shown in results)
     report = ScanReport(
         program=f"stream-detector {__version__}",
         model=spec.name,
@@ -141,7 +145,7 @@ def _write(report: ScanReport, outputs: ScanOutputs) -> None:
 def _last_line(
     report: ScanReport, files: Sequence[FoundFile], wall_s: float, *, scanned: Sequence[FoundFile]
 ) -> str:
-    fresh = {file.path for file in scanned}
+    fresh = {file.shown for file in scanned}
     media_s = sum(result.media_s for result in report.files if result.path in fresh)
     bad = sum(result.problem is not None for result in report.files)
     said = f"{len(report.files)} of {len(files)} files"
@@ -154,25 +158,26 @@ def _last_line(
 
 
 class _ShownProgress:
-    """By bytes, which are known beforehand; what is being read counts once it has been."""
+    """By bytes, which are known beforehand; of a file being read, as much as of its video time."""
 
     def __init__(self, progress: Progress, files: Sequence[FoundFile]) -> None:
         self._progress = progress
-        self._sizes = {file.path: max(1, file.size_bytes or 0) for file in files}
-        self._count = 0
+        self._sizes = {file.shown: max(1, file.size_bytes or 0) for file in files}
+        self._count = self._bytes = 0
         self._task = progress.add_task("", total=sum(self._sizes.values()), files=f"0/{len(files)}")
 
     def finished(self, result: FileResult) -> None:
+        self._bytes += self._sizes[result.path]
         self._count += 1
-        self._progress.update(
-            self._task, advance=self._sizes[result.path], files=f"{self._count}/{len(self._sizes)}"
-        )
+        counted = f"{self._count}/{len(self._sizes)}"
+        self._progress.update(self._task, completed=self._bytes, files=counted)
 
-    def reading(self, reached_s: dict[str, float]) -> None:
+    def reading(self, files: Mapping[str, "Reached"]) -> None:
         said = ", ".join(
-            f"{printable(Path(path).name)[:30]} {at_s:.0f} s" for path, at_s in reached_s.items()
+            f"{printable(Path(path).name)[:30]} {at.media_s:.0f} s" for path, at in files.items()
         )
-        self._progress.update(self._task, description=said)
+        begun = sum(self._sizes[path] * at.share for path, at in files.items())
+        self._progress.update(self._task, completed=self._bytes + begun, description=said)
 
 
 @contextmanager

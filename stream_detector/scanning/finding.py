@@ -45,12 +45,17 @@ class FoundFile:
     """One file to scan, as it was when it was found."""
 
     path: str
-    """As the user would write it."""
+    """For the system: where its bytes are no text, Python's surrogates stand for them."""
     size_bytes: int | None
     """None where it cannot be looked at."""
     modified_ns: int | None
     problem: str | None = None
     """Why it cannot be scanned; None: nothing known against it yet."""
+
+    @property
+    def shown(self) -> str:
+        """The path as text that any file can hold; bytes that are no text are spelled out."""
+        return self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def find_files(paths: Iterable[Path]) -> list[FoundFile]:

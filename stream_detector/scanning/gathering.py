@@ -104,7 +104,7 @@ class Gathering:
             )
         unread = problem is not None and not self._faces
         return FileResult(
-            path=self.file.path,
+            path=self.file.shown,
             size_bytes=self.file.size_bytes,
             modified_ns=self.file.modified_ns,
             verdict=FileVerdict.UNREADABLE if unread else judged.verdict,
@@ -119,7 +119,7 @@ class Gathering:
 def unreadable(file: FoundFile, problem: str) -> FileResult:
     """The row of a file that was never opened."""
     return FileResult(
-        path=file.path,
+        path=file.shown,
         size_bytes=file.size_bytes,
         modified_ns=file.modified_ns,
         verdict=FileVerdict.UNREADABLE,

@@ -71,7 +71,7 @@ class Journal:
 
     def known(self, file: FoundFile) -> FileResult | None:
         """The result of an earlier run, if it still holds."""
-        return self._known.get((os.path.abspath(file.path), file.size_bytes, file.modified_ns))  # noqa: PTH100
+        return self._known.get((os.path.abspath(file.shown), file.size_bytes, file.modified_ns))  # noqa: PTH100
 
     def add(self, result: FileResult) -> None:
         """Keep `result`.
@@ -93,7 +93,7 @@ class Journal:
             ) from error
 
     def _write(self, content: dict[str, object]) -> None:
-        line = json.dumps(content, allow_nan=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        line = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
         self._file.write(line + b"\n")
         os.fsync(self._file.fileno())
 

@@ -4,8 +4,8 @@ import base64
 import hashlib
 from datetime import datetime
 from html import escape
+from pathlib import Path
 
-from stream_detector.assets import scan_style
 from stream_detector.scanning.report_table import (
     LOOK,
     by_urgency,
@@ -17,6 +17,7 @@ from stream_detector.scanning.report_table import (
 )
 from stream_detector.scanning.results import FaceResult, FileResult, FileVerdict, MeanScore, ScanReport
 
+STYLE = Path(__file__).parent / "scan.css"
 _WIDTH, _HEIGHT = 720, 96
 _COUNTED = (
     FileVerdict.LIKELY_FAKE,
@@ -37,7 +38,7 @@ def as_html(report: ScanReport, *, made_at: datetime) -> str:
     policy in the head lets the page load nothing but its own style, named by its hash, and pictures
     that lie inside it.
     """
-    style = scan_style().read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"

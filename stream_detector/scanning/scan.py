@@ -1,10 +1,13 @@
 """Drives one pipeline through many files, a few of them side by side, all scored by one model."""
 
 import gc
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+
+import av
 
 from stream_detector.errors import SourceError
 from stream_detector.handoff import Closed
@@ -16,6 +19,7 @@ from stream_detector.scanning.finding import FoundFile
 from stream_detector.scanning.gathering import Gathering, unreadable
 from stream_detector.scanning.results import FileResult
 from stream_detector.settings import Settings
+from stream_detector.sources.files import check_file
 
 _FILES_PER_RUN = 200
 """A pipeline keeps an account of every stream it had: a new one now and then keeps that small."""
@@ -24,13 +28,22 @@ _TICK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """How far one file has been read."""
+
+    media_s: float
+    share: float
+    """Of the whole, in [0, 1]; 0 where the file does not state its length."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a scan has come."""
 
     finished: FileResult | None
     """The file that has just been finished; None: nothing has, look around."""
-    reading: dict[str, float]
-    """Path of each file that is being read -> media time reached, in seconds."""
+    reading: dict[str, Reached]
+    """By the path of each file that is being read."""
 
 
 def rule_of(spec: ModelSpec) -> Rule:
@@ -77,9 +90,16 @@ def _scan_some(
 ) -> Generator[Progress]:
     waiting = deque(files)
     reading: dict[int, Gathering] = {}
+    length_s: dict[int, float] = {}
 
     def finished(result: FileResult | None) -> Progress:
-        return Progress(result, {each.file.path: each.seen_s for each in reading.values()})
+        return Progress(
+            result,
+            {
+                each.file.shown: Reached(each.seen_s, min(1.0, each.seen_s / length_s[number]))
+                for number, each in reading.items()
+            },
+        )
 
     with Pipeline(settings.model_copy(update={"sources": (), "configured": (), "stay": True})) as pipeline:
         on_header(pipeline.header)
@@ -102,6 +122,7 @@ def _scan_some(
                 # A stream that ended lies in a circle with its decoder's pictures: 130 MB that Python, which
                 # counts objects and not bytes, would let lie.
                 gc.collect()
+                length_s[number] = min(_length_s(file.path), settings.duration_s or math.inf)
                 reading[number] = Gathering(file, rule=rule, score_hz=settings.score_hz, pictures=pictures)
             record = next(records)
             if isinstance(record, FaceScore):
@@ -116,3 +137,15 @@ def _scan_some(
             if now_s - told_at_s >= _TICK_S:
                 told_at_s = now_s
                 yield finished(None)
+
+
+def _length_s(path: str) -> float:
+    """As the file states it; infinite where it does not."""
+    try:
+        check_file(path, path)
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            if container.duration is not None and container.duration > 0:
+                return float(container.duration / av.time_base)
+    except (av.FFmpegError, SourceError, ValueError):
+        pass  # the run says what is wrong with it
+    return math.inf
