@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from engine_build.about import read_about
+from engine_build.calibrate_command import calibrate_command
 from engine_build.card_command import card_command
 from engine_build.data_commands import crops, index
 from engine_build.evaluate_command import evaluate_command
@@ -38,6 +39,7 @@ app.command()(index)
 app.command()(crops)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("calibrate")(calibrate_command)
 app.command("card")(card_command)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=".safetensors, .pth, .pt, .p or .bin")]

@@ -16,13 +16,14 @@ from engine_build.face_crops import StoredFace, cut_stored
 from engine_build.operating_range import logits, p_fake
 from engine_build.steps import SILENT, Steps
 from stream_detector.errors import ModelError, SourceError
+from stream_detector.faces import FaceModel
 from stream_detector.optional import load_media_libraries
 from stream_detector.records import FaceScore
 from stream_detector.scorers.choice import choose_scorer
 from stream_detector.settings import Backend, RunPrecision, make_settings
 from stream_detector.stages import Scorer
 
-FACE_MODEL = "full-range-sparse"
+FACE_MODEL: FaceModel = "full-range-sparse"
 """Draws the boxes, of stored crops too."""
 _BATCH = 16
 

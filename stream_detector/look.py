@@ -10,11 +10,12 @@ from stream_detector.crops import cut_face
 from stream_detector.errors import SourceError
 from stream_detector.exchange import Notice
 from stream_detector.model_spec import ModelSpec
-from stream_detector.quality import blurred, judge
+from stream_detector.quality import judge, sharpness, turn
 from stream_detector.records import (
     Box,
     EventKind,
     FaceCrop,
+    FaceQuality,
     Frame,
     Image,
     Reason,
@@ -144,7 +145,8 @@ class Look:
         why = judge(box, width_px, height_px, min_face_px=self._min_face_px)
         if why is None:
             pixels = cut_face(image, box, margin=self._margin, size_px=self._input_px)
-            if not blurred(pixels, min_sharpness=self._min_sharpness):
+            sharp = sharpness(pixels)
+            if sharp >= self._min_sharpness:
                 sighting = Sighting(
                     packet_at_s=frame.captured_at_s if frame.packet_at_s is None else frame.packet_at_s,
                     taken_at_s=taken_at_s,
@@ -161,6 +163,7 @@ class Look:
                     box=shown,
                     pixels=pixels,
                     sighting=sighting,
+                    quality=FaceQuality(box.side_px, sharp, turn(face.found.key_points)),
                 )
             why = State.BLURRED
         return UnscoredFace(

@@ -69,12 +69,15 @@ class UncertainBand(_Frozen):
 
 
 class Quality(_Frozen):
-    """What the training data covered; a face outside is not scored."""
+    """What the training data covered; a face that is smaller or less sharp is not scored."""
 
     min_face_px: Annotated[int, Field(ge=8)]
     """Smallest larger-side of a face box that training covered."""
     min_sharpness: Annotated[float, Field(ge=0.0)]
     """Smallest `quality.sharpness` of a crop that training covered."""
+    max_turn: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Largest `FaceQuality.turn` that training covered: a face turned further is scored, and its score is no
+    evidence. None: not measured. In sidecars only."""
     source: str
     """How the two were measured, and on which data."""
 
@@ -128,6 +131,12 @@ class Calibration(_Frozen):
     log_loss: Interval
     source: str
     """On which data, under which degradation, how many faces."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if any(b[0] <= a[0] for a, b in pairwise(self.by_face_px)):
+            raise ValueError("by_face_px must rise from bin to bin")
+        return self
 
 
 class AlarmFacts(_Frozen):
@@ -199,7 +208,8 @@ class ModelSpec(_Frozen):
 
     def without_files(self) -> "ModelSpec":
         """The same spec as it stands inside an ONNX file."""
-        return self.model_copy(update={"files": {}, "calibration": None, "alarm": None})
+        quality = self.quality.model_copy(update={"max_turn": None})
+        return self.model_copy(update={"files": {}, "calibration": None, "alarm": None, "quality": quality})
 
 
 def sidecar_path(model: Path) -> Path:

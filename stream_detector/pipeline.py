@@ -120,6 +120,8 @@ class Pipeline:
             band=self._spec.band,
             of_stream=self._half_life_of,
             alarm_of=self._alarm_of,
+            calibration=self._spec.calibration,
+            max_turn=self._spec.quality.max_turn,
         )
         self._ready: Handoff[RunHeader] = Handoff(1)
         self._records: Handoff[Record] = Handoff(_RESULTS_HELD, lossless=True)

@@ -1,4 +1,6 @@
-"""Which faces are fit to be scored: large enough, wholly in the picture, and sharp."""
+"""How well a face is seen, and whether that is enough to score it: large, whole, sharp, facing the camera."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -48,6 +50,27 @@ def sharpness(crop: Image) -> float:
     if contrast < _FLAT:
         return 0.0
     return float(np.std(cv2.Laplacian(luma, cv2.CV_32F, ksize=3))) / contrast
+
+
+def turn(key_points: Sequence[tuple[float, float]]) -> float | None:
+    """How far a head is turned to one side, from where the nose lies between the ears.
+
+    Args:
+        key_points: as in `FoundFace`; any picture's pixels.
+
+    Returns:
+        0 where the nose lies half way between the ears, 1 where it lies over one of them or beyond; None
+        without the six key points, or where both ears lie in one place.
+    """
+    if len(key_points) != 6:
+        return None
+    nose, right, left = (np.array(key_points[i], np.float64) for i in (2, 4, 5))
+    across = left - right
+    width = float(across @ across)
+    if width < 1.0:
+        return None
+    along = float((nose - right) @ across) / width
+    return min(1.0, abs(2 * along - 1))
 
 
 def blurred(crop: Image, *, min_sharpness: float) -> bool:

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_detector.alarm import CLEAR_AFTER_S, CLEAR_LEVEL, FaceAlarm
-from stream_detector.model_spec import UncertainBand
+from stream_detector.calibration import log_odds
+from stream_detector.model_spec import Calibration, UncertainBand
 from stream_detector.records import (
     NOBODY_LEFT,
     AlarmDesign,
     Box,
+    Doubt,
     EventKind,
     FaceCrop,
     FaceScore,
@@ -66,6 +68,8 @@ class Verdicts:
         band: UncertainBand,
         of_stream: Mapping[int, float] | None = None,
         alarm_of: Mapping[int, AlarmDesign] | None = None,
+        calibration: Calibration | None = None,
+        max_turn: float | None = None,
     ) -> None:
         """No faces yet.
 
@@ -74,11 +78,15 @@ class Verdicts:
             band: rolling scores inside say nothing.
             of_stream: half-lives of streams that have their own; asked when a face is first seen.
             alarm_of: by what faces of each stream raise an alarm, asked likewise; those of others never do.
+            calibration: of the model's logits; None takes them as log-odds.
+            max_turn: faces turned further are doubted, see `FaceQuality.turn`; None: none is.
         """
         self._half_life_s = half_life_s
         self._half_life_of = {} if of_stream is None else of_stream
         self._tuned_half_life_s: float | None = None
         self._band = band
+        self._calibration = calibration
+        self._max_turn = max_turn
         self._faces: dict[tuple[int, int], _Face] = {}
         self._alarm_of = {} if alarm_of is None else alarm_of
         self._alarmed: set[tuple[int, int]] = set()
@@ -106,14 +114,20 @@ class Verdicts:
             now_s: time.monotonic() at the verdict.
             stamps: passed on.
         """
-        p_fake = probability(logit)
+        face_px = crop.box.side_px if crop.quality is None else crop.quality.face_px
+        odds = log_odds(self._calibration, logit, face_px)
+        p_fake = probability(odds)
         face = self._face(crop)
-        face.rolling.add(crop.pts_s, p_fake)
         face.scores += 1
-        if face.alarm is not None and face.alarm.score(crop.pts_s, logit):
-            self._note_alarm(face, face.alarm, crop)
+        doubt = self._doubt(crop)
+        if doubt is None:
+            face.rolling.add(crop.pts_s, p_fake)
+        if face.alarm is not None:
+            turned = face.alarm.score(crop.pts_s, odds) if doubt is None else face.alarm.no_score(crop.pts_s)
+            if turned:
+                self._note_alarm(face, face.alarm, crop)
         rolling = face.rolling.at(crop.pts_s)
-        state = self._state(rolling)
+        state = self._state(rolling) if doubt is None else State.UNCERTAIN
         scored = self._record(face, crop, p_fake, rolling, state, now_s)
         return replace(
             scored,
@@ -122,6 +136,7 @@ class Verdicts:
             stamps=stamps,
             logit=logit,
             quality=crop.quality,
+            doubt=doubt,
         )
 
     def unscored(self, seen: UnscoredFace, now_s: float) -> FaceScore:
@@ -215,6 +230,13 @@ class Verdicts:
         face.box, face.last_s = seen.box, seen.pts_s
         face.captured_at_s, face.frame_index = seen.captured_at_s, seen.frame_index
         return face
+
+    def _doubt(self, crop: FaceCrop) -> Doubt | None:
+        """Why this score is no evidence, neither for the rolling score nor for the alarm."""
+        turn = None if crop.quality is None else crop.quality.turn
+        if turn is not None and self._max_turn is not None and turn > self._max_turn:
+            return Doubt.TURNED
+        return None
 
     def _state(self, rolling: Rolling) -> State:
         if rolling.count < WARM_UP_SCORES or rolling.span_s < WARM_UP_S:

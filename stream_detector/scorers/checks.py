@@ -49,6 +49,8 @@ def check_metadata(text: str | None, spec: ModelSpec, where: str) -> None:
             f"export the model again"
         )
     inside, beside = parse_spec(content, where), spec.without_files()
+    if spec.calibration is not None:  # its band holds for calibrated scores, and is in the sidecar alone
+        beside = beside.model_copy(update={"band": inside.band})
     if inside != beside:
         fields = [name for name in ModelSpec.model_fields if getattr(inside, name) != getattr(beside, name)]
         raise ModelError(
