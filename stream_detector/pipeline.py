@@ -27,6 +27,8 @@ from stream_detector import __version__
 from stream_detector.alarm_design import design_alarm
 from stream_detector.batching import FaceBatcher
 from stream_detector.errors import ShutdownError, SourceError
+from stream_detector.evidence.log_records import Judging, StreamJudging
+from stream_detector.evidence.packets import PacketRing
 from stream_detector.exchange import CropExchange
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.health import RunStatus
@@ -126,6 +128,7 @@ class Pipeline:
         self._ready: Handoff[RunHeader] = Handoff(1)
         self._records: Handoff[Record] = Handoff(_RESULTS_HELD, lossless=True)
         self._failures: dict[int, SourceError] = {}
+        self._packets_reach_s: float | None = None
         self._turns = 0
         self._turned_at_s: float | None = None
         self._lock = threading.Lock()
@@ -259,6 +262,34 @@ class Pipeline:
         band = UncertainBand(low=low, high=high, source="set while the run lasted")
         self._verdicts.tune(half_life_s=half_life_s, band=band)
 
+    def keep_packets(self, reach_s: float | None) -> None:
+        """Hold the newest packets of every stream so far back, for `packets`; None: hold none. Any thread."""
+        self._packets_reach_s = reach_s
+        for stream in self._present():
+            if stream.packets is not None:
+                stream.packets.reach(reach_s)
+
+    def packets(self, stream: int) -> PacketRing | None:
+        """The newest packets of `stream`; None where it has none, or is forgotten. Any thread."""
+        found = self._streams.get(stream)
+        return None if found is None else found.packets
+
+    @property
+    def judging(self) -> Judging:
+        """By what scores are judged now: with them, enough to judge again without the model."""
+        return Judging(
+            band=self._verdicts.band,
+            calibration=self._spec.calibration,
+            max_turn=self._spec.quality.max_turn,
+            alarm_facts=self._spec.alarm,
+            streams={number: self.judged_by(number) for number in list(self._half_life_of)},
+        )
+
+    def judged_by(self, stream: int) -> StreamJudging:
+        """By what the faces of one stream are judged now."""
+        half_life_s = self._verdicts.tuned_half_life_s or self._half_life_of[stream]
+        return StreamJudging(half_life_s=half_life_s, alarm=self._alarm_of.get(stream))
+
     @property
     def crop_margin(self) -> float:
         """Side of the crop that is scored / larger side of the face's box."""
@@ -327,6 +358,8 @@ class Pipeline:
                 neighbours=lambda: len(self._present()),
                 on_failure=partial(self._failures.__setitem__, number),
             )
+        if stream.packets is not None:
+            stream.packets.reach(self._packets_reach_s)
         self._half_life_of[number] = settings.half_life_s
         design = self._design(settings.false_alarms_per_day)
         if design is not None:

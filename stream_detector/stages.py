@@ -1,7 +1,7 @@
 """What a stage can be: protocols of two or three methods."""
 
 from collections.abc import Generator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stream_detector.model_spec import ModelSpec
 from stream_detector.records import (
@@ -14,6 +14,10 @@ from stream_detector.records import (
     Scores,
     StreamEvent,
 )
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.video.stream import VideoStream
 
 
 class Source(Protocol):
@@ -44,6 +48,20 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Make `frames` end soon. Any thread may call it, twice too, before the start too."""
+
+
+class PacketSink(Protocol):
+    """Sees the packets of one stream as they come, before they are decoded. Called by its reading thread."""
+
+    def begin(self) -> None:
+        """The source is open, for the first time or anew."""
+
+    def take(self, packet: "Packet[VideoStream]", at_s: float) -> None:
+        """The next packet; it belongs to the reader and must not be kept.
+
+        Args:
+            at_s: time.monotonic() when the demuxer delivered it.
+        """
 
 
 class FaceFinder(Protocol):

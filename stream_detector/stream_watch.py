@@ -9,6 +9,7 @@ from functools import partial
 import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
 
 from stream_detector.errors import SourceError
+from stream_detector.evidence.packets import PacketRing
 from stream_detector.exchange import CropExchange, Notice
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
@@ -27,6 +28,9 @@ from stream_detector.sources.reconnect import ReconnectingSource
 from stream_detector.sources.selftest import SelfTest
 from stream_detector.stages import Source
 from stream_detector.worker import Worker
+
+_DRAWN = (SourceKind.DEMO, SourceKind.SELFTEST, SourceKind.LAVFI, SourceKind.SCREEN)
+"""Sources whose packets, if any, are raw pictures: nobody has room for them."""
 
 
 class StreamWatch:
@@ -60,7 +64,9 @@ class StreamWatch:
         self.number = number
         self.settings = settings
         self.address = address
-        self.source = _make_source(address, number, settings)
+        self.packets = PacketRing() if address.kind not in _DRAWN else None
+        """The newest packets, kept only once it is told to reach back; None where the source has none."""
+        self.source = _make_source(address, number, settings, self.packets)
         self.newest: Frame | None = None
         """What was decoded last; any thread may look."""
         self._exchange, self._ledger = exchange, ledger
@@ -234,7 +240,9 @@ def stream_status(snapshot: StreamSnapshot, stream: StreamWatch | None) -> Strea
     )
 
 
-def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) -> Source:
+def _make_source(
+    address: SourceAddress, stream: int, settings: StreamSettings, packets: PacketRing | None
+) -> Source:
     source: Source
     match address.kind:
         case SourceKind.DEMO:
@@ -242,12 +250,13 @@ def _make_source(address: SourceAddress, stream: int, settings: StreamSettings) 
         case SourceKind.SELFTEST:
             source = SelfTest(stream=stream, rate=Fraction(address.text or 25))
         case SourceKind.FILE | SourceKind.LAVFI:
-            source = Reader(address, stream=stream, hwaccel=settings.hwaccel)
+            source = Reader(address, stream=stream, hwaccel=settings.hwaccel, packet_sink=packets)
         case _:
             source = ReconnectingSource(
                 address,
                 stream=stream,
                 give_up_after_s=settings.give_up_after_s,
                 hwaccel=settings.hwaccel,
+                packet_sink=packets,
             )
     return Paced(source) if settings.realtime and not address.live else source

@@ -94,6 +94,16 @@ class Verdicts:
         self._lost: deque[tuple[int, int]] = deque()
         self.faces_seen = 0
 
+    @property
+    def band(self) -> UncertainBand:
+        """Rolling scores inside say nothing."""
+        return self._band
+
+    @property
+    def tuned_half_life_s(self) -> float | None:
+        """Of every stream; None while each has its own."""
+        return self._tuned_half_life_s
+
     def tune(self, *, half_life_s: float, band: UncertainBand) -> None:
         """Judge every face of every stream by these from its next record on. Any thread."""
         self._tuned_half_life_s, self._band = half_life_s, band

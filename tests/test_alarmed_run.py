@@ -12,20 +12,14 @@ from benchmarks.alarm import stand_in_facts
 from stream_detector.alarm_design import design_alarm
 from stream_detector.commands.doctor import alarm_words
 from stream_detector.model_spec import read_sidecar, write_sidecar
-from stream_detector.scorers.choice import packaged_models
+from tests.alarmed_models import write_alarmed_model
 from tests.test_cli import program
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packaged INT8 model, with facts made for the demo: real faces about -3, fakes about 3."""
-    folder = tmp_path_factory.mktemp("model")
-    packaged = next(path for path in packaged_models() if path.suffix == ".xml")
-    spec = read_sidecar(packaged)
-    files = [Path(shutil.copy(packaged.parent / name, folder)) for name in spec.files]
-    facts = stand_in_facts(real=-3.0, fake=3.0, spread=0.5, sigma=0.8, correlation_s=0.4)
-    write_sidecar(folder / packaged.name, spec.model_copy(update={"alarm": facts}), files)
-    return folder / packaged.name
+    return write_alarmed_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -115,5 +115,7 @@ def test_a_band_out_of_order_is_refused_with_a_sentence(tmp_path: Path) -> None:
     content = json.loads(sidecar_path(model).read_text(encoding="utf-8"))
     content["band"] |= {"low": 0.9, "high": 0.2}
     sidecar_path(model).write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"low must lie below high, got 0\.9 and 0\.2.*export the model again"):
+    with pytest.raises(
+        ModelError, match=r"low must lie below high, got 0\.9 and 0\.2.*export the model again"
+    ):
         read_sidecar(model)

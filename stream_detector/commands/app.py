@@ -10,7 +10,7 @@ import typer
 from stream_detector import __version__
 from stream_detector.commands.edge import run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
-from stream_detector.commands.outputs import Outputs
+from stream_detector.commands.outputs import Outputs, record_options
 from stream_detector.errors import UsageError
 from stream_detector.settings import (
     Backend,
@@ -173,6 +173,23 @@ Resume = Annotated[
         metavar="FILE", help="Keep finished results here, and take those that still hold.", show_default=False
     ),
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Record the run as evidence: a chained log and, per alarm, faces and the original video.",
+        show_default=False,
+    ),
+]
+NoFaces = Annotated[bool, typer.Option("--no-faces", help="Record scores, and no picture of anybody.")]
+KeepDays = Annotated[
+    float | None,
+    typer.Option(metavar="DAYS", help="Remove records that are older.", show_default=False),
+]
+MaxDisk = Annotated[
+    float | None,
+    typer.Option(metavar="MB", help="The most that all records may take.", show_default=False),
+]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="How much to say on stderr.")]
 
 
@@ -205,6 +222,10 @@ def watch(
     publish: Publish = None,
     webhook: Webhook = None,
     webhook_queue: WebhookQueue = None,
+    record: Record = None,
+    no_faces: NoFaces = False,
+    keep_days: KeepDays = None,
+    max_disk: MaxDisk = None,
     exit_on_alarm: ExitOnAlarm = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
@@ -241,6 +262,7 @@ def watch(
         publish=publish,
         webhook=webhook,
         webhook_queue=webhook_queue,
+        record=record_options(record, no_faces=no_faces, keep_days=keep_days, max_disk_mb=max_disk),
         exit_on_alarm=exit_on_alarm,
     )
     as_json = json or not sys.stdout.isatty()
@@ -336,6 +358,48 @@ def probe(
     from stream_detector.commands.probe import run
 
     raise typer.Exit(run(source, seconds=seconds, as_json=json or not sys.stdout.isatty()))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="A record, its log, or a folder of records.")],
+    json: Json = False,
+) -> None:
+    """Say whether a record is what was written: every line of its log, and every file."""
+    from stream_detector.commands.verify import run
+
+    raise typer.Exit(run(path, as_json=json or not sys.stdout.isatty()))
+
+
+@app.command()
+def replay(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="A record, or its log.")],
+    low: Annotated[float | None, typer.Option(metavar="P", help="Lower end of the uncertain band.")] = None,
+    high: Annotated[float | None, typer.Option(metavar="P", help="Upper end of the uncertain band.")] = None,
+    half_life: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Of the rolling score.")
+    ] = None,
+    false_alarms_per_day: Annotated[
+        float | None, typer.Option(metavar="N", min=0.001, max=1000, help="Per face.")
+    ] = None,
+    crops: Annotated[bool, typer.Option("--crops", help="Score the crops that are kept again.")] = False,
+    model: Model = None,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    log_level: LogLevelOption = LogLevel.warning,
+) -> None:
+    """Judge a recorded run again: the same must come of it; or say what other thresholds would have said."""
+    log_to_stderr(log_level)
+    from stream_detector.commands import replay as verdicts
+    from stream_detector.commands import replay_crops
+    from stream_detector.evidence.replaying import Otherwise
+
+    otherwise = Otherwise(low, high, half_life, false_alarms_per_day)
+    if not crops:
+        raise typer.Exit(verdicts.run(path, otherwise))
+    if otherwise:
+        raise UsageError("--crops scores again and judges nothing: leave the thresholds out, or --crops")
+    raise typer.Exit(replay_crops.run(path, model=model, backend=backend, precision=precision))
 
 
 @app.command()

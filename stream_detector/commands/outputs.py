@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_detector.errors import UsageError
+from stream_detector.evidence.recorder import Recorder, RecordOptions
 from stream_detector.health import RunStatus
 from stream_detector.settings import STALE_AFTER_S
 from stream_detector.stages import Sink
@@ -27,16 +28,44 @@ class Outputs:
     """http(s)://…; may hold a password, and its path and query count as secret too."""
     webhook_queue: Path | None = None
     """Where messages wait for their delivery; None: in the user's state directory."""
+    record: RecordOptions | None = None
+    """Record the run as evidence."""
     exit_on_alarm: bool = False
     """End the run at its first alarm."""
 
 
+def record_options(
+    folder: Path | None, *, no_faces: bool, keep_days: float | None, max_disk_mb: float | None
+) -> RecordOptions | None:
+    """What the options for recording ask for; None: nothing is recorded.
+
+    Raises:
+        UsageError: they make no sense.
+    """
+    if folder is None:
+        if no_faces or keep_days is not None or max_disk_mb is not None:
+            raise UsageError(
+                "--no-faces, --keep-days and --max-disk make no sense without --record; name a folder"
+            )
+        return None
+    for name, value in (("--keep-days", keep_days), ("--max-disk", max_disk_mb)):
+        if value is not None and not value > 0:
+            raise UsageError(f"{name} {value:g} makes no sense: expected more than 0")
+    most_bytes = None if max_disk_mb is None else round(max_disk_mb * 1e6)
+    return RecordOptions(folder, faces=not no_faces, keep_days=keep_days, most_bytes=most_bytes)
+
+
 @contextmanager
-def open_outputs(outputs: Outputs, status: Callable[[], RunStatus]) -> Iterator[dict[str, Sink]]:
+def open_outputs(
+    outputs: Outputs,
+    status: Callable[[], RunStatus],
+    recorder: Callable[[RecordOptions], Recorder] | None = None,
+) -> Iterator[dict[str, Sink]]:
     """Open what was asked for, and close it at the end; yields the sinks by name.
 
     Args:
         status: how the run stands; any thread may ask.
+        recorder: makes what records this run; needed only where it is to be recorded.
 
     Raises:
         UsageError: an option makes no sense, or the port or the folder cannot be used.
@@ -57,6 +86,9 @@ def open_outputs(outputs: Outputs, status: Callable[[], RunStatus]) -> Iterator[
             from stream_detector.sinks.webhook import Webhook
 
             sinks["webhook"] = webhook = stack.enter_context(Webhook(outputs.webhook, outputs.webhook_queue))
+        if outputs.record is not None:
+            assert recorder is not None
+            sinks["record"] = stack.enter_context(recorder(outputs.record))
         if outputs.metrics_port is not None:
             from stream_detector.sinks.metrics import Counts, Metrics
             from stream_detector.sinks.metrics_server import MetricsServer

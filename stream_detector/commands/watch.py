@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from stream_detector.commands.outputs import Outputs, open_outputs
+from stream_detector.commands.recording import recorder_of
 from stream_detector.commands.reload import Reload
 from stream_detector.commands.signals import INTERRUPTED, Signals
 from stream_detector.commands.systemd import Systemd
@@ -65,7 +66,9 @@ def run(
                 "--exit-on-alarm makes no sense with this model: its sidecar holds no facts to state a "
                 "false-alarm rate by, so no alarm is ever raised; see stream-detector doctor"
             )
-        others = stack.enter_context(open_outputs(wanted, pipeline.status))
+        others = stack.enter_context(
+            open_outputs(wanted, pipeline.status, lambda options: recorder_of(pipeline, settings, options))
+        )
         sink: Sink = JsonLines(sys.stdout) if as_json else stack.enter_context(Terminal(Console()))
         systemd = _ToSystemd(Systemd(), pipeline, wanted.max_frame_age_s)
         until_alarm = wanted.exit_on_alarm

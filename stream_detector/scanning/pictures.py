@@ -6,13 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stream_detector.evidence_map import with_evidence_map
 from stream_detector.records import Image
 
 SIZE_PX = 144
 _JPEG_QUALITY = 82
-_RED = np.array([230.0, 40.0, 30.0])
-_STRONGEST = 0.65
-"""How much of the picture the hottest cell may cover."""
 
 
 def thumbnail(pixels: Image) -> str:
@@ -26,11 +24,7 @@ def overlaid(pixels: Image, evidence: npt.NDArray[np.float32]) -> str:
     Args:
         evidence: (h, w) in logit units, row 0 at the top of the crop.
     """
-    heat = np.clip(evidence, 0.0, None)
-    heat = heat / max(float(heat.max()), 1e-6)
-    large = cv2.resize(heat, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
-    share = np.clip(large, 0.0, 1.0)[:, :, None] * _STRONGEST
-    return _jpeg(np.asarray(_scaled(pixels) * (1 - share) + _RED * share, np.uint8))
+    return _jpeg(with_evidence_map(_scaled(pixels), evidence))
 
 
 def _scaled(pixels: Image) -> Image:

@@ -22,6 +22,7 @@ from stream_detector.sources.opening import openings
 from stream_detector.sources.picture import DecodedPicture, RgbConverter
 from stream_detector.sources.timeline import Timeline
 from stream_detector.sources.video_stream import believable_rate, choose_video, set_up_decoder
+from stream_detector.stages import PacketSink
 
 _MAX_BREAKS = 100
 """So many times in a row the container may be unreadable before the rest is given up."""
@@ -99,6 +100,7 @@ class Reader:
         threads: int = 0,
         hwaccel: str = "off",
         on_phase: Callable[[Phase], None] = _ignore,
+        packet_sink: PacketSink | None = None,
     ) -> None:
         """Opens nothing yet.
 
@@ -110,6 +112,7 @@ class Reader:
             threads: for decoding; 0 = as many as there are processors.
             hwaccel: which hardware decodes; see `hwaccel.choose_hwaccel`.
             on_phase: told, in the reading thread, when FIRST_FRAME and END begin.
+            packet_sink: sees every packet before it is decoded.
 
         Raises:
             ValueError: the address is `demo:` or `selftest:`, which is drawn, not read.
@@ -131,6 +134,7 @@ class Reader:
         self._threads = threads
         self._hwaccel = hwaccel
         self._on_phase = on_phase
+        self._packet_sink = packet_sink
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -207,6 +211,8 @@ class Reader:
 
     def _read(self, container: InputContainer) -> Iterator[Frame]:
         video = choose_video(container, self._address)
+        if self._packet_sink is not None:
+            self._packet_sink.begin()
         duration_s = (
             container.duration / av.time_base if container.duration and container.duration > 0 else None
         )
@@ -326,7 +332,9 @@ class Reader:
             if packet is None:
                 return
             breaks = 0
-            packet.opaque = time.monotonic()
+            packet.opaque = at_s = time.monotonic()
+            if self._packet_sink is not None:
+                self._packet_sink.take(packet, at_s)
             yield packet
 
 

@@ -16,6 +16,7 @@ from stream_detector.sources.failures import ended
 from stream_detector.sources.reader import Phase
 from stream_detector.sources.seams import Seams
 from stream_detector.sources.session import Limits, Session
+from stream_detector.stages import PacketSink
 
 AUTH_TRIES = 3
 """So often in a row a password may be refused: cameras lock users out after five or so."""
@@ -64,6 +65,7 @@ class ReconnectingSource:
         hwaccel: str = "off",
         auth_interval_s: float = AUTH_INTERVAL_S,
         chance: Callable[[], float] = random.random,
+        packet_sink: PacketSink | None = None,
     ) -> None:
         """Opens nothing yet.
 
@@ -74,6 +76,7 @@ class ReconnectingSource:
             hwaccel: which hardware decodes; see `hwaccel.choose_hwaccel`.
             auth_interval_s: between tries of a refused password.
             chance: gives numbers in [0, 1); shortens the waits.
+            packet_sink: sees the packets of every session.
         """
         self._address = address
         self._stream = stream
@@ -81,6 +84,7 @@ class ReconnectingSource:
         self._give_up_after_s = give_up_after_s
         self._hwaccel = hwaccel
         self._auth_interval_s = auth_interval_s
+        self._packet_sink = packet_sink
         self._live = address.live
         self._stopped = threading.Event()
         self._session: Session | None = None
@@ -144,7 +148,13 @@ class ReconnectingSource:
 
     def _watch_once(self) -> Generator[Frame | StreamEvent, None, SourceError | None]:
         """One session from opening to end. Returns what ended it; None where that is no failure."""
-        session = Session(self._address, stream=self._stream, limits=self._limits, hwaccel=self._hwaccel)
+        session = Session(
+            self._address,
+            stream=self._stream,
+            limits=self._limits,
+            hwaccel=self._hwaccel,
+            packet_sink=self._packet_sink,
+        )
         self._session = session
         self._seams.begin()
         began_s: float | None = None

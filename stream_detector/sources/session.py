@@ -13,6 +13,7 @@ from stream_detector.sources.address import SourceAddress
 from stream_detector.sources.failures import ended, no_picture, open_time_out, read_time_out
 from stream_detector.sources.pacing import SegmentPace
 from stream_detector.sources.reader import Phase, Reader
+from stream_detector.stages import PacketSink
 from stream_detector.worker import Worker
 
 _SEGMENTED = frozenset({"hls"})
@@ -53,7 +54,15 @@ class Session:
     closes it when FFmpeg's own limits free it.
     """
 
-    def __init__(self, address: SourceAddress, *, stream: int, limits: Limits, hwaccel: str) -> None:
+    def __init__(
+        self,
+        address: SourceAddress,
+        *,
+        stream: int,
+        limits: Limits,
+        hwaccel: str,
+        packet_sink: PacketSink | None = None,
+    ) -> None:
         """Starts reading at once."""
         self._address = address
         self._limits = limits
@@ -66,6 +75,7 @@ class Session:
             read_timeout_s=limits.between_frames_s,
             hwaccel=hwaccel,
             on_phase=self._items.put,
+            packet_sink=packet_sink,
         )
         self._left = threading.Event()
         self.phase = Phase.OPEN
