@@ -350,7 +350,9 @@ def _real_series(
             series.append(Series(video.name, pts_s, odds))
         steps.advance()
     count = sum(len(each.log_odds) for each in series)
+    lengths_s = [float(each.pts_s[-1] - each.pts_s[0]) for each in series] or [0.0]
     return series, (
         f"restricted maximum likelihood over {count} scores, 5 a second, of {len(series)} faces in "
-        f"{len(videos)} real clips"
+        f"{len(videos)} real clips of {min(lengths_s):.1f} to {max(lengths_s):.1f} s; what changes more "
+        "slowly than a clip lasts is not in it"
     )

@@ -75,7 +75,7 @@ class Quality(_Frozen):
     """Smallest larger-side of a face box that training covered."""
     min_sharpness: Annotated[float, Field(ge=0.0)]
     """Smallest `quality.sharpness` of a crop that training covered."""
-    max_turn: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_turn: Annotated[float, Field(gt=0.0)] | None = None
     """Largest `FaceQuality.turn` that training covered: a face turned further is scored, and its score is no
     evidence. None: not measured. In sidecars only."""
     source: str
