@@ -141,12 +141,7 @@ def calibrate_command(
                 f"means: {people} held-out people, real and blended into themselves, one filmed clip each; "
                 f"sigma and correlation_s: {clip_source}",
             )
-            quality = spec.quality.model_copy(
-                update={
-                    "max_turn": max_turn,
-                    "source": f"{spec.quality.source.partition('; max_turn')[0]}; {turn_source}",
-                }
-            )
+            quality = spec.quality.model_copy(update={"max_turn": max_turn, "turn_source": turn_source})
             specs.append(
                 (
                     model,
@@ -238,7 +233,7 @@ def _largest_turn(folder: Path, steps: Steps) -> tuple[float, str]:
     if not turns:
         raise ModelError(f"no face was found in {len(training)} training pictures of {folder}; check --faces")
     limit = round(float(np.quantile(turns, _TURN_SHARE)), 3)
-    return limit, f"max_turn: {_TURN_SHARE:.0%} of {len(turns)} training faces are turned no further"
+    return limit, f"{_TURN_SHARE:.0%} of {len(turns)} training faces are turned no further"
 
 
 def _scored(

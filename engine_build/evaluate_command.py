@@ -23,13 +23,20 @@ from engine_build.evaluation_figures import (
 from engine_build.evaluation_media import Sample, crop_samples, find_samples
 from engine_build.evaluation_plots import draw_reliability, draw_roc
 from engine_build.evaluation_scores import FACE_MODEL, ScoreFile, Way, score_all
-from engine_build.explain import Explanation, deletion_changes, explained, summarised
+from engine_build.explain import (
+    Explanation,
+    blurred,
+    deletion_changes,
+    explained,
+    hidden_cells,
+    summarised,
+)
 from engine_build.face_crops import read_faces
+from engine_build.filmed_faces import filmed_faces
 from engine_build.model_card import evaluation_section
 from engine_build.onnx_export import export_onnx
 from engine_build.operating_range import logits, p_fake
 from engine_build.package import base_spec
-from engine_build.quantize import model_crops
 from engine_build.steps import Steps, shown_steps
 from engine_build.training_data import ValidationPairs, usable_faces
 from engine_build.training_state import write_whole
@@ -194,7 +201,7 @@ def _opened(way: Way) -> tuple[ModelSpec, tuple[str, str]]:
 
 
 def _explanation(folder: Path, way: Way, draws: int, steps: Steps) -> Explanation:
-    """The deletion test on self-blends of the real faces of the split val, degraded like video."""
+    """The deletion test on filmed self-blends of the real faces of the split val."""
     faces = [f for f in read_faces(folder) if f.split == "val" and f.label == 0 and f.points_px is not None]
     if not faces:
         raise UsageError(
@@ -204,25 +211,22 @@ def _explanation(folder: Path, way: Way, draws: int, steps: Steps) -> Explanatio
     scorer = choose_scorer(model=way.model, backend=way.backend, precision=way.precision, max_batch=_BATCH)
     with closing(scorer):
         spec = scorer.spec
-        steps.begin("self-blends", len(faces))
-        crops = model_crops(
-            faces,
-            margin=spec.margin(FACE_MODEL),
-            size_px=spec.contract.input_px,
-            seed=6,
-            degraded=True,
-            fake=True,
-            steps=steps,
-        )
-        changes, cells = deletion_changes(scorer, crops, steps=steps)
+        pairs = filmed_faces(faces, streams=1, margin=spec.margin(FACE_MODEL), size_px=spec.contract.input_px)
+        clips = list(pairs)
+        real = np.stack([clip.crops[1] for clip in clips if clip.label == 0])
+        fake = np.stack([clip.crops[1] for clip in clips if clip.label == 1])
+        people = [clip.identity for clip in clips if clip.label == 1]
+        restored = deletion_changes(scorer, fake, real, steps=steps)
+        dulled = deletion_changes(scorer, fake, blurred(fake), steps=steps)
         return Explanation(
             model=spec.name,
             weights_sha256=spec.source_weights_sha256,
             precision=scorer.precision,
-            data="self-blends of held-out faces, degraded like video",
-            faces=len(faces),
-            cells=cells,
-            **summarised(changes, [face.identity or face.clip for face in faces], draws),
+            data="self-blends of held-out faces, filmed: a P-frame of H.264 each",
+            faces=len(fake),
+            cells=hidden_cells(scorer),
+            restored=summarised(restored, people, draws),
+            blurred=summarised(dulled, people, draws),
             draws=draws,
             measured_on=datetime.now(UTC).date().isoformat(),
         )

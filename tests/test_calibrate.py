@@ -132,7 +132,13 @@ def ar1(seconds: float, count: int, n: int, seed: int) -> list[Series]:
         x = [rng.normal()]
         for _ in range(n - 1):
             x.append(rho * x[-1] + math.sqrt(1 - rho**2) * rng.normal())
-        found.append(Series(str(number), np.arange(n) * 0.2, 0.7 * np.array(x) + rng.normal(0, 3)))
+        found.append(
+            Series(
+                str(number),
+                np.linspace(0, 0.2 * (n - 1), n),
+                np.asarray(0.7 * np.array(x) + rng.normal(0, 3), np.float64),
+            )
+        )
     return found
 
 
