@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from engine_build.alarm_facts import Series, alarm_facts
+from engine_build.alarm_facts import LEAST_SCORES, Series, alarm_facts
 from engine_build.calibrate import (
     Method,
     apply,
@@ -308,10 +308,8 @@ def _by_size(scores: ClipScores, method: Method, draws: int) -> tuple[bool, str]
     gain = over_identities(scores, paired, gained, draws=draws)
     if gain.low > 0:
         return True, f"By the face's size: that lowers the log-loss by {gain}"
-    return (
-        False,
-        f"Not by the face's size: that would change the log-loss by {-gain.value:+.4f}, which may be chance",
-    )
+    change = f"{-gain.value:+.4f} [{-gain.high:+.4f}, {-gain.low:+.4f}]"
+    return False, f"Not by the face's size: that would change the log-loss by {change}"
 
 
 def _figures_with(
@@ -344,6 +342,7 @@ def _real_series(
             pts_s, odds = np.array(scores).T
             series.append(Series(video.name, pts_s, odds))
         steps.advance()
+    series = [each for each in series if len(each.log_odds) >= LEAST_SCORES]
     count = sum(len(each.log_odds) for each in series)
     lengths_s = [float(each.pts_s[-1] - each.pts_s[0]) for each in series] or [0.0]
     return series, (
