@@ -10,7 +10,8 @@ from stream_detector.errors import ModelError
 from stream_detector.model_spec import AlarmFacts
 from stream_detector.optional import require
 
-_LEAST_SCORES = 5
+LEAST_SCORES = 5
+"""Shorter series say too little of how scores vary in time."""
 _LONGEST_S = 60.0
 
 
@@ -63,11 +64,11 @@ def within_face(series: Sequence[Series]) -> tuple[float, float]:
         ModelError: fewer than three clips with enough scores.
     """
     optimize = require("scipy.optimize", why="measuring the correlation of scores", extra="build")
-    long = [each for each in series if len(each.log_odds) >= _LEAST_SCORES]
+    long = [each for each in series if len(each.log_odds) >= LEAST_SCORES]
     if len(long) < 3:
         raise ModelError(
             f"cannot measure how scores vary in time on {len(long)} real clips: expected at least 3 of "
-            f"{_LEAST_SCORES} scores and more; give longer --clips"
+            f"{LEAST_SCORES} scores and more; give longer --clips"
         )
     freedom = sum(len(each.log_odds) - 1 for each in long)
 

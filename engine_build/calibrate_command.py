@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from engine_build.alarm_facts import Series, alarm_facts
+from engine_build.alarm_facts import LEAST_SCORES, Series, alarm_facts
 from engine_build.calibrate import (
     Method,
     apply,
@@ -141,12 +141,7 @@ def calibrate_command(
                 f"means: {people} held-out people, real and blended into themselves, one filmed clip each; "
                 f"sigma and correlation_s: {clip_source}",
             )
-            quality = spec.quality.model_copy(
-                update={
-                    "max_turn": max_turn,
-                    "source": f"{spec.quality.source.partition('; max_turn')[0]}; {turn_source}",
-                }
-            )
+            quality = spec.quality.model_copy(update={"max_turn": max_turn, "turn_source": turn_source})
             specs.append(
                 (
                     model,
@@ -238,7 +233,7 @@ def _largest_turn(folder: Path, steps: Steps) -> tuple[float, str]:
     if not turns:
         raise ModelError(f"no face was found in {len(training)} training pictures of {folder}; check --faces")
     limit = round(float(np.quantile(turns, _TURN_SHARE)), 3)
-    return limit, f"max_turn: {_TURN_SHARE:.0%} of {len(turns)} training faces are turned no further"
+    return limit, f"{_TURN_SHARE:.0%} of {len(turns)} training faces are turned no further"
 
 
 def _scored(
@@ -313,10 +308,8 @@ def _by_size(scores: ClipScores, method: Method, draws: int) -> tuple[bool, str]
     gain = over_identities(scores, paired, gained, draws=draws)
     if gain.low > 0:
         return True, f"By the face's size: that lowers the log-loss by {gain}"
-    return (
-        False,
-        f"Not by the face's size: that would change the log-loss by {-gain.value:+.4f}, which may be chance",
-    )
+    change = f"{-gain.value:+.4f} [{-gain.high:+.4f}, {-gain.low:+.4f}]"
+    return False, f"Not by the face's size: that would change the log-loss by {change}"
 
 
 def _figures_with(
@@ -349,8 +342,11 @@ def _real_series(
             pts_s, odds = np.array(scores).T
             series.append(Series(video.name, pts_s, odds))
         steps.advance()
+    series = [each for each in series if len(each.log_odds) >= LEAST_SCORES]
     count = sum(len(each.log_odds) for each in series)
+    lengths_s = [float(each.pts_s[-1] - each.pts_s[0]) for each in series] or [0.0]
     return series, (
         f"restricted maximum likelihood over {count} scores, 5 a second, of {len(series)} faces in "
-        f"{len(videos)} real clips"
+        f"{len(videos)} real clips of {min(lengths_s):.1f} to {max(lengths_s):.1f} s; what changes more "
+        "slowly than a clip lasts is not in it"
     )

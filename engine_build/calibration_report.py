@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine_build.calibrate import probabilities
 from engine_build.evaluation import Estimate
 from engine_build.filmed_faces import ClipScores, Floats
+from stream_detector.errors import ModelError
 from stream_detector.optional import require
 
 _BINS = 15
@@ -99,6 +100,19 @@ class CalibrationReport(_Frozen):
                     figures = f"{fit.ece} | {fit.brier} | {fit.log_loss}"
                     lines.append(f"| {model.model}, {row.precision} | {how} | {figures} |")
         return "\n".join(lines) + "\n"
+
+
+def read_calibration(path: Path) -> CalibrationReport:
+    """Read what `engine_build calibrate` wrote.
+
+    Raises:
+        ModelError: it is missing, or something else.
+    """
+    try:
+        return CalibrationReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise ModelError(f"cannot read {path}: {first}; make it with engine_build calibrate") from error
 
 
 def draw_reliability(drawn: Sequence[tuple[str, ClipScores, Floats]], path: Path) -> None:

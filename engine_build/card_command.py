@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from engine_build.about import read_about
+from engine_build.calibration_report import read_calibration
 from engine_build.evaluation import read_evaluation
-from engine_build.model_card import described_card, with_evaluation
+from engine_build.explain import read_explanation
+from engine_build.model_card import described_card, with_calibration, with_evaluation, with_explanation
 from engine_build.training_state import write_whole
 from stream_detector import assets
 from stream_detector.errors import ModelError, UsageError
+from stream_detector.model_spec import read_sidecar
 
 
 def card_command(
@@ -24,6 +27,12 @@ def card_command(
     about: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Of a checkpoint without a card: begin one from its about.json."),
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="calibration.json, from engine_build calibrate.")
+    ] = None,
+    explanation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="explain.json, from engine_build evaluate --explain.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the result goes.  [default: over --card]")
@@ -44,4 +53,10 @@ def card_command(
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"cannot read {path}: {error}; make it with engine_build package") from error
     whole = with_evaluation(text, found)
+    if calibration is not None:
+        # The card lies beside the model whose sidecar holds the calibration.
+        spec = read_sidecar(path.parent / (report := read_calibration(calibration)).models[0].model)
+        whole = with_calibration(whole, spec, report)
+    if explanation is not None:
+        whole = with_explanation(whole, read_explanation(explanation))
     write_whole(out or path, lambda draft: draft.write_text(whole, encoding="utf-8"))

@@ -23,7 +23,16 @@ from engine_build.evaluation_figures import (
 from engine_build.evaluation_media import Sample, crop_samples, find_samples
 from engine_build.evaluation_plots import draw_reliability, draw_roc
 from engine_build.evaluation_scores import FACE_MODEL, ScoreFile, Way, score_all
+from engine_build.explain import (
+    Explanation,
+    blurred,
+    deletion_changes,
+    explained,
+    hidden_cells,
+    summarised,
+)
 from engine_build.face_crops import read_faces
+from engine_build.filmed_faces import filmed_faces
 from engine_build.model_card import evaluation_section
 from engine_build.onnx_export import export_onnx
 from engine_build.operating_range import logits, p_fake
@@ -33,12 +42,15 @@ from engine_build.training_data import ValidationPairs, usable_faces
 from engine_build.training_state import write_whole
 from engine_build.weights import CHECKPOINT_SUFFIXES, build_detector, read_weights
 from stream_detector import __version__
+from stream_detector.calibration import log_odds
 from stream_detector.errors import UsageError
 from stream_detector.model_spec import ModelSpec
 from stream_detector.scorers.choice import choose_scorer
 from stream_detector.settings import Backend, RunPrecision
 
 _BATCH = 16
+_STORED_FACE_PX = 222
+"""Of the faces in stored crops, which are 400 px wide."""
 
 
 def evaluate_command(
@@ -90,6 +102,14 @@ def evaluate_command(
     data: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What it is measured on, for the card.")
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Crops whose split val, blended into itself, tells whether the evidence map points at what "
+            "the score rests on: explain.json.",
+        ),
+    ] = None,
 ) -> None:
     """Measure a model on clips and crops: figures with intervals, per factor, at several thresholds."""
     samples: list[Sample] = []
@@ -97,8 +117,10 @@ def evaluate_command(
         samples += find_samples(clips, reals=real or (), fakes=fake or (), split=split)
     if crops is not None:
         samples += crop_samples(crops, split)
-    if not samples:
-        raise UsageError("there is nothing to measure on: give --clips, --crops or both")
+    if not samples and explain is None:
+        raise UsageError(
+            "there is nothing to measure on: give --clips, --crops, --explain or several of them"
+        )
     with ExitStack() as stack:
         steps = stack.enter_context(shown_steps())
         if model is not None and model.suffix in CHECKPOINT_SUFFIXES:
@@ -106,6 +128,14 @@ def evaluate_command(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-build-")))
             model = _exported(model, about or model.with_name("about.json"), folder)
         way = Way(model, backend, precision, score_hz, duration)
+        if explain is not None:
+            explanation = _explanation(explain, way, draws, steps)
+            text = explanation.model_dump_json(indent=1) + "\n"
+            out.mkdir(parents=True, exist_ok=True)
+            write_whole(out / "explain.json", lambda draft: draft.write_text(text, encoding="utf-8"))
+            typer.echo(explained(explanation))
+        if not samples:
+            return
         spec, running = _opened(way)
         header: dict[str, object] = {
             "spec": spec.sha256,
@@ -170,6 +200,38 @@ def _opened(way: Way) -> tuple[ModelSpec, tuple[str, str]]:
         return scorer.spec, (scorer.backend, scorer.precision)
 
 
+def _explanation(folder: Path, way: Way, draws: int, steps: Steps) -> Explanation:
+    """The deletion test on filmed self-blends of the real faces of the split val."""
+    faces = [f for f in read_faces(folder) if f.split == "val" and f.label == 0 and f.points_px is not None]
+    if not faces:
+        raise UsageError(
+            f"there is nothing to explain in {folder}: expected real faces of the split val with landmarks; "
+            "make the crops with --landmarker"
+        )
+    scorer = choose_scorer(model=way.model, backend=way.backend, precision=way.precision, max_batch=_BATCH)
+    with closing(scorer):
+        spec = scorer.spec
+        pairs = filmed_faces(faces, streams=1, margin=spec.margin(FACE_MODEL), size_px=spec.contract.input_px)
+        clips = list(pairs)
+        real = np.stack([clip.crops[1] for clip in clips if clip.label == 0])
+        fake = np.stack([clip.crops[1] for clip in clips if clip.label == 1])
+        people = [clip.identity for clip in clips if clip.label == 1]
+        restored = deletion_changes(scorer, fake, real, steps=steps)
+        dulled = deletion_changes(scorer, fake, blurred(fake), steps=steps)
+        return Explanation(
+            model=spec.name,
+            weights_sha256=spec.source_weights_sha256,
+            precision=scorer.precision,
+            data="self-blends of held-out faces, filmed: a P-frame of H.264 each",
+            faces=len(fake),
+            cells=hidden_cells(scorer),
+            restored=summarised(restored, people, draws),
+            blurred=summarised(dulled, people, draws),
+            draws=draws,
+            measured_on=datetime.now(UTC).date().isoformat(),
+        )
+
+
 def _validation_threshold(folder: Path, way: Way, steps: Steps) -> tuple[float, str]:
     """The threshold that tells the faces of the split val best, and a sentence on how it was found."""
     faces = read_faces(folder)
@@ -187,7 +249,9 @@ def _validation_threshold(folder: Path, way: Way, steps: Steps) -> tuple[float, 
         )
         steps.begin("choosing a threshold", 2 * len(pairs))
         every = [logits(scorer, pairs[number].numpy(), steps) for number in range(len(pairs))]
-        found: Sequence[float] = p_fake(np.concatenate(every)).tolist()
+        calibration = scorer.spec.calibration
+        odds = [log_odds(calibration, float(logit), _STORED_FACE_PX) for logit in np.concatenate(every)]
+        found: Sequence[float] = p_fake(np.array(odds)).tolist()
     threshold = best_threshold([0, 1] * len(pairs), found)
     against = "listed fakes" if fakes else "their self-blends"
     return threshold, (

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from engine_build.evaluation_media import Sample
-from engine_build.face_crops import StoredFace, cut_stored
+from engine_build.face_crops import StoredFace, cut_stored, face_box
 from engine_build.operating_range import logits, p_fake
 from engine_build.steps import SILENT, Steps
+from stream_detector.calibration import log_odds
 from stream_detector.errors import ModelError, SourceError
 from stream_detector.faces import FaceModel
 from stream_detector.optional import load_media_libraries
@@ -152,7 +153,7 @@ def score_all(
 def _score_stills(scorer: Scorer, samples: Sequence[Sample]) -> list[Scored]:
     contract = scorer.spec.contract
     margin = scorer.spec.margin(FACE_MODEL)
-    crops, readable, result = [], [], []
+    crops, faces_px, readable, result = [], [], [], []
     for sample in samples:
         try:
             picture = StoredFace(sample.path, "", sample.clip, None).picture()
@@ -160,9 +161,14 @@ def _score_stills(scorer: Scorer, samples: Sequence[Sample]) -> list[Scored]:
             result.append(Scored(sample, (), None, str(error)))
             continue
         crops.append(cut_stored(picture, margin=margin, size_px=contract.input_px))
+        faces_px.append(face_box(picture.shape[0]).side_px)
         readable.append(sample)
     if crops:
-        found = p_fake(logits(scorer, np.stack(crops)))
+        odds = [
+            log_odds(scorer.spec.calibration, float(logit), side_px)
+            for logit, side_px in zip(logits(scorer, np.stack(crops)), faces_px, strict=True)
+        ]
+        found = p_fake(np.array(odds))
         result += [Scored(sample, (float(p),), None) for sample, p in zip(readable, found, strict=True)]
     return result
 

@@ -4,13 +4,17 @@ import json
 import re
 
 from engine_build.about import About
+from engine_build.calibration_report import CalibrationReport
 from engine_build.evaluation import Estimate, Evaluation, FactorRow
+from engine_build.explain import Explanation, explained
 from engine_build.operating_range import OperatingRange
 from engine_build.parity import Parity
 from stream_detector.errors import ModelError
 from stream_detector.model_spec import ModelSpec
 
 _BEGIN, _END = "<!-- evaluation -->", "<!-- /evaluation -->"
+_CALIBRATED = "<!-- calibration -->", "<!-- /calibration -->"
+_EXPLAINED = "<!-- explain -->", "<!-- /explain -->"
 _METRICS = {"auc": "roc_auc", "eer": "eer", "log_loss": "log_loss", "ece": "ece"}
 """Figure -> its name in a model index."""
 
@@ -120,6 +124,71 @@ def with_evaluation(card: str, found: Evaluation) -> str:
     section = f"{_BEGIN}\n{evaluation_section(found)}{_END}\n\n"
     before, limits, after = body.partition("## Limits\n")
     return f"{_front_matter(found)}\n{before}{section}{limits}{after}"
+
+
+def with_calibration(card: str, spec: ModelSpec, found: CalibrationReport) -> str:
+    """`card` with the band of a calibrated model, and a section of what `engine_build calibrate` found.
+
+    Args:
+        spec: of the model that runs by default.
+
+    Raises:
+        ModelError: the card is of another checkpoint.
+    """
+    _check_card(card, found.models[0].weights_sha256)
+    band = spec.band
+    card = re.sub(
+        r'Rolling scores from .*? are "uncertain"\. Chosen as: .*\n',
+        lambda _: (
+            f'Rolling scores from {band.low:g} to {band.high:g} are "uncertain". Chosen as: {band.source}.\n'
+        ),
+        card,
+    )
+    text = f"## What a score is worth\n\n{calibration_section(spec, found)}\n"
+    return _with_section(card, _CALIBRATED, text)
+
+
+def with_explanation(card: str, found: Explanation) -> str:
+    """`card` with what the deletion test found.
+
+    Raises:
+        ModelError: the card is of another checkpoint.
+    """
+    _check_card(card, found.weights_sha256)
+    return _with_section(card, _EXPLAINED, f"## What the evidence map is worth\n\n{explained(found)}\n")
+
+
+def _check_card(card: str, weights_sha256: str) -> None:
+    if f"`{weights_sha256}`" not in card:
+        raise ModelError(
+            f"the card does not name the checkpoint {weights_sha256[:12]}… that was measured: expected the "
+            "card of the same model; measure that model, or give its card with --card"
+        )
+
+
+def _with_section(card: str, marks: tuple[str, str], text: str) -> str:
+    """`card` with `text` between its marks, before the limits; doing it again replaces it."""
+    begin, end = marks
+    body = re.sub(rf"{begin}.*?{end}\n*", "", card, flags=re.DOTALL)
+    before, limits, after = body.partition("## Limits\n")
+    return f"{before}{begin}\n{text}{end}\n\n{limits}{after}"
+
+
+def calibration_section(spec: ModelSpec, found: CalibrationReport) -> str:
+    """Markdown: the tables and how they came about; every number comes from the arguments."""
+    calibration, alarm = spec.calibration, spec.alarm
+    if calibration is None or alarm is None:
+        raise ModelError(f"{spec.name} holds no calibration: calibrate it with engine_build calibrate")
+    return (
+        f"{found.as_markdown()}\n"
+        f"Fitted ({calibration.method}) on {calibration.source}. In brackets 95 % bootstrap intervals over "
+        f"people; drawing them again raises the ECE, so that its interval can lie above the value. "
+        f"Self-blends are the fakes here: how probable a fake of another kind is, no one measured. Measured "
+        f"{found.measured_on} by `python -m engine_build calibrate` of {found.program} on {found.machine}."
+        "\n\n"
+        f"For alarms: one face's scores vary by {alarm.sigma:.2f} and correlate over "
+        f"{alarm.correlation_s:.2f} s. {alarm.source[0].upper()}{alarm.source[1:]}.\n"
+    )
 
 
 def evaluation_section(found: Evaluation) -> str:

@@ -75,11 +75,13 @@ class Quality(_Frozen):
     """Smallest larger-side of a face box that training covered."""
     min_sharpness: Annotated[float, Field(ge=0.0)]
     """Smallest `quality.sharpness` of a crop that training covered."""
-    max_turn: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_turn: Annotated[float, Field(gt=0.0)] | None = None
     """Largest `FaceQuality.turn` that training covered: a face turned further is scored, and its score is no
     evidence. None: not measured. In sidecars only."""
+    turn_source: str | None = None
+    """How `max_turn` was measured. In sidecars only."""
     source: str
-    """How the two were measured, and on which data."""
+    """How the first two were measured, and on which data."""
 
 
 class Interval(_Frozen):
@@ -208,7 +210,7 @@ class ModelSpec(_Frozen):
 
     def without_files(self) -> "ModelSpec":
         """The same spec as it stands inside an ONNX file."""
-        quality = self.quality.model_copy(update={"max_turn": None})
+        quality = self.quality.model_copy(update={"max_turn": None, "turn_source": None})
         return self.model_copy(update={"files": {}, "calibration": None, "alarm": None, "quality": quality})
 
 

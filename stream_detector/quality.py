@@ -12,6 +12,8 @@ _CUT_OFF = 0.25
 _FLAT = 4.0
 """Contrast in grey levels below which there is nothing to be sharp."""
 
+_MOST_TURN = 10.0
+
 
 def judge(box: Box, frame_width_px: int, frame_height_px: int, *, min_face_px: int) -> State | None:
     """Why a face cannot be scored, going by its box alone; None where it can.
@@ -59,18 +61,18 @@ def turn(key_points: Sequence[tuple[float, float]]) -> float | None:
         key_points: as in `FoundFace`; any picture's pixels.
 
     Returns:
-        0 where the nose lies half way between the ears, 1 where it lies over one of them or beyond; None
-        without the six key points, or where both ears lie in one place.
+        0 where the nose lies half way between the ears, 1 where it lies over one of them, more beyond, at
+        most 10; None without the six key points.
     """
     if len(key_points) != 6:
         return None
     nose, right, left = (np.array(key_points[i], np.float64) for i in (2, 4, 5))
     across = left - right
     width = float(across @ across)
-    if width < 1.0:
-        return None
+    if width < 1.0:  # one ear behind the other
+        return _MOST_TURN
     along = float((nose - right) @ across) / width
-    return min(1.0, abs(2 * along - 1))
+    return min(_MOST_TURN, abs(2 * along - 1))
 
 
 def blurred(crop: Image, *, min_sharpness: float) -> bool:

@@ -181,9 +181,10 @@ class FaceQuality:
     sharpness: float
     """`quality.sharpness` of the crop."""
     turn: float | None = None
-    """How far the head is turned: 0 faces the camera, 1 shows its profile; None without key points."""
+    """How far the head is turned, see `quality.turn`: 0 faces the camera, 1 shows its profile; None without
+    key points."""
     bits_per_px: float | None = None
-    """Of the video around this frame, compressed bits per pixel of the picture; None where unknown."""
+    """Of the video around this frame, compressed bits per pixel of the picture; None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """From logits to log-odds, and how a sidecar carries that."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def maps(draw: st.DrawFn) -> LogitMap:
 @given(maps(), st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=20))
 def test_a_higher_logit_never_means_less_evidence(mapping: LogitMap, logits: list[float]) -> None:
     found = [log_odds(calibration(mapping), x, 100) for x in sorted(logits)]
-    assert all(b >= a - 1e-9 * max(1.0, abs(a)) for a, b in zip(found, found[1:], strict=False))
+    assert all(b >= a - 1e-9 * max(1.0, abs(a)) for a, b in pairwise(found))
     assert all(0.0 <= probability(odds) <= 1.0 for odds in found)
 
 

@@ -93,6 +93,8 @@ def test_a_score_has_the_promised_fields() -> None:
         "p_fake_rolling": None,
         "logit": None,
         "state": "warming_up",
+        "doubt": None,
+        "quality": None,
         "alarm_level": None,
         "alarmed": False,
         "precision": "int8",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stream_detector.model_spec import read_sidecar
-from stream_detector.quality import blurred, judge, sharpness
+from stream_detector.quality import blurred, judge, sharpness, turn
 from stream_detector.records import Box, Image, State
 from stream_detector.scorers.choice import packaged_models
 
@@ -70,3 +70,20 @@ def test_the_packaged_limit_refuses_a_lost_face_and_not_a_small_or_compressed_on
     assert not blurred(seen_at(96, quality=30), min_sharpness=limit)
     assert blurred(np.asarray(cv2.GaussianBlur(crop, (0, 0), 8), np.uint8), min_sharpness=limit)
     assert blurred(seen_at(14, quality=95), min_sharpness=limit)
+
+
+@pytest.mark.parametrize(
+    ("nose_x", "expected"),
+    [(50.0, 0.0), (75.0, 0.5), (25.0, 0.5), (100.0, 1.0), (110.0, 1.2), (9000.0, 10.0)],
+)
+def test_a_head_is_turned_as_far_as_the_nose_lies_from_the_middle_of_the_ears(
+    nose_x: float, expected: float
+) -> None:
+    points = [(30.0, 40.0), (70.0, 40.0), (nose_x, 60.0), (50.0, 80.0), (0.0, 50.0), (100.0, 50.0)]
+    assert turn(points) == pytest.approx(expected)
+    rolled = [(-y, x) for x, y in points]
+    assert turn(rolled) == pytest.approx(expected)
+
+
+def test_without_key_points_nobody_knows_how_far_a_head_is_turned() -> None:
+    assert turn(()) is None

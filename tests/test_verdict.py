@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from stream_detector.model_spec import UncertainBand
+from stream_detector.model_spec import Calibration, Interval, LogitMap, UncertainBand
 from stream_detector.records import (
     Box,
+    Doubt,
     EventKind,
     FaceCrop,
+    FaceQuality,
     FaceScore,
     Sighting,
     State,
@@ -228,3 +230,47 @@ def test_a_probability_lies_between_0_and_1_however_large_the_logit(logit: float
     p = probability(logit)
     assert 0.0 <= p <= 1.0
     assert p == pytest.approx(1 - probability(-logit))
+
+
+def test_a_score_is_judged_by_its_calibrated_log_odds_and_keeps_its_logit() -> None:
+    halved = LogitMap(logit=(-8.0, 8.0), log_odds=(-5.0, 3.0))
+    figure = Interval(value=0.1, low=0.1, high=0.1)
+    calibration = Calibration(
+        method="platt",
+        everywhere=halved,
+        coverage_real=0.98,
+        coverage_fake=0.9,
+        ece=figure,
+        brier=figure,
+        log_loss=figure,
+        source="a test",
+    )
+    judge = Verdicts(half_life_s=2.0, band=BAND, calibration=calibration)
+    for i in range(20):
+        record = see(judge, 0.9, i / 5)
+    assert record.logit == pytest.approx(math.log(9))
+    assert record.p_fake == pytest.approx(probability(math.log(9) / 2 - 1))
+    assert record.state is State.UNCERTAIN
+
+
+def turned(judge: Verdicts, turn: float | None, pts_s: float) -> FaceScore:
+    seen = Sighting(*[100 + pts_s] * 4)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    quality = FaceQuality(100, 0.4, turn)
+    crop = FaceCrop(0, int(pts_s * 25), pts_s, 100 + pts_s, 1, BOX, pixels, seen, quality)
+    return judge.scored(crop, 6.0, MAP, now_s=100.05 + pts_s)
+
+
+def test_a_face_turned_too_far_is_scored_but_uncertain_and_its_score_counts_for_nothing() -> None:
+    judge = Verdicts(half_life_s=2.0, band=BAND, max_turn=0.9)
+    records = [turned(judge, 0.95, i / 5) for i in range(20)]
+    assert {(r.state, r.doubt) for r in records} == {(State.UNCERTAIN, Doubt.TURNED)}
+    assert {r.p_fake_rolling for r in records} == {None}
+    assert records[0].p_fake == pytest.approx(probability(6.0))
+    states = [turned(judge, 0.2, 4 + i / 5).state for i in range(20)]
+    assert (states[0], states[-1]) == (State.WARMING_UP, State.LIKELY_FAKE)
+
+
+def test_a_face_whose_turn_is_unknown_is_not_doubted() -> None:
+    judge = Verdicts(half_life_s=2.0, band=BAND, max_turn=0.9)
+    assert [turned(judge, None, i / 5).doubt for i in range(10)][-1] is None

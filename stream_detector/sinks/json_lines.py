@@ -8,6 +8,7 @@ from stream_detector.errors import OutputClosed, OutputError
 from stream_detector.records import (
     AlarmDesign,
     EventKind,
+    FaceQuality,
     FaceScore,
     FaceSummary,
     Record,
@@ -108,10 +109,22 @@ def score_fields(record: FaceScore, *, name: str | None, precision: str) -> dict
         "p_fake_rolling": _rounded(record.p_fake_rolling),
         "logit": _rounded(record.logit),
         "state": record.state,
+        "doubt": record.doubt,
+        "quality": _quality(record.quality),
         "alarm_level": _rounded(record.alarm_level),
         "alarmed": record.alarmed,
         "precision": precision,
         "age_ms": round(record.age_ms, 1),
+    }
+
+
+def _quality(quality: FaceQuality | None) -> dict[str, object] | None:
+    if quality is None:
+        return None
+    return {
+        "face_px": quality.face_px,
+        "sharpness": _rounded(quality.sharpness),
+        "turn": _rounded(quality.turn, 3),
     }
 
 

@@ -201,6 +201,8 @@ class Terminal:
         state = State.STALE if waited_s > STALE_AFTER_S else record.state
         score = None if state is State.STALE else record.p_fake_rolling
         sign, word, colour = _LOOK[state]
+        if state is State.UNCERTAIN and record.doubt is not None:
+            word = record.doubt
         if record.alarmed:
             sign, word, colour = ("✕", "stale ALARM", "dim") if state is State.STALE else _ALARM
         rate = ""
