@@ -40,7 +40,9 @@ from stream_detector.model_spec import (
     Calibration,
     ModelSpec,
     UncertainBand,
+    file_sha256,
     read_sidecar,
+    sidecar_path,
     write_sidecar,
 )
 from stream_detector.optional import load_media_libraries
@@ -191,13 +193,23 @@ def calibrate_command(
         )
         # Only now, when nothing can fail any more, are the models' sidecars touched.
         for model, spec in specs:
-            write_sidecar(model, spec, [model.parent / file for file in spec.files])
+            _write(model, spec)
         write_whole(
             out / "calibration.json",
             lambda draft: draft.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8"),
         )
         write_whole(out / "calibration-reliability.png", lambda draft: draw_reliability(drawn, draft))
     typer.echo(report.as_markdown())
+
+
+def _write(model: Path, spec: ModelSpec) -> None:
+    """The sidecar, and its hash in the notice beside it, where there is one."""
+    sidecar, notice = sidecar_path(model), model.parent / "NOTICE.md"
+    before = file_sha256(sidecar)
+    write_sidecar(model, spec, [model.parent / file for file in spec.files])
+    if notice.is_file():
+        text = notice.read_text(encoding="utf-8").replace(before, file_sha256(sidecar))
+        write_whole(notice, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def _held_out(folder: Path) -> list[StoredFace]:

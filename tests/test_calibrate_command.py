@@ -69,10 +69,13 @@ def test_a_calibrated_model_runs_and_its_sidecar_says_what_scores_are_worth(
     # Of random heads half score self-blends lower, which is refused; this one does not.
     model = write_small_onnx(tmp_path / "small.onnx", seed=SEED)
     weights = file_sha256(model)
+    notice = tmp_path / "NOTICE.md"
+    notice.write_text(f"small.json: {file_sha256(model.with_suffix('.json'))}\n", encoding="utf-8")
     done = calibrated(model, data, tmp_path / "out")
     assert done.exit_code == 0, (done.exception, done.output)
     spec = read_sidecar(model)
     assert file_sha256(model) == weights
+    assert notice.read_text(encoding="utf-8") == f"small.json: {file_sha256(model.with_suffix('.json'))}\n"
     assert spec.calibration is not None
     assert spec.alarm is not None
     assert (len(spec.alarm.real_means), len(spec.alarm.fake_means)) == (PEOPLE, PEOPLE)
