@@ -26,6 +26,7 @@ COMMANDS = (
     Command("stop", "Stop", "Ctrl+.", "Stop watching"),
     Command("pause", "Pause", "P", "Hold the picture; watching goes on", toggles=True, compact=True),
     Command("snapshot", "Snapshot", "Ctrl+S", "Keep this picture and its numbers", compact=True),
+    Command("record", "Record", "Ctrl+R", "Keep a log, and the video of every alarm", toggles=True),
     Command("evidence", "Evidence map", "E", "Where the model looks: a hint, not proof", toggles=True),
     Command("tuning", "Tuning", "T", "Uncertain band and half-life"),
     Command("compact", "Compact", "C", "Small, and always on top", toggles=True, compact=True),

@@ -10,7 +10,8 @@ The newest picture of a stream is looked up when it is drawn; nothing queues for
 
 import logging
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,8 +24,10 @@ from gui.history import StreamHistory
 from gui.incident_log import IncidentLog
 from gui.mistakes import mistake
 from gui.tuning import Tuning
-from stream_detector.errors import ShutdownError, StreamDetectorError
+from stream_detector.errors import OutputError, ShutdownError, StreamDetectorError
+from stream_detector.evidence.recorder import Recorder, RecordOptions
 from stream_detector.handoff import Closed, Handoff
+from stream_detector.recording import recorder_of
 from stream_detector.records import Frame, Record, RunHeader, StreamSnapshot
 from stream_detector.settings import Settings, StreamOptions, StreamSettings
 from stream_detector.sources.address import SourceAddress, SourceKind, parse_address
@@ -60,6 +63,8 @@ class Bridge(QObject):
     """The model runs: a `RunHeader`."""
     failed = pyqtSignal(str)
     """Something broke: the sentence of the command line, without secrets."""
+    recording = pyqtSignal(object)
+    """The folder that the run is recorded in now, a `Path`; None: it is not."""
     ended = pyqtSignal()
     """The run is over."""
 
@@ -73,6 +78,8 @@ class Bridge(QObject):
         self._accounted_s = 0.0
         self._board = Board(self.incidents)
         self._run: _Run | None = None
+        self._record: RecordOptions | None = None
+        self._recorded: Path | None = None
         self._told: set[str] = set()
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -116,6 +123,7 @@ class Bridge(QObject):
         self._board = Board(self.incidents)
         self._board.begin(titles)
         self._run = _Run(settings, after=self._run)
+        self._run.record = self._record
         self._run.worker.start()
         self._timer.start()
         self._show()
@@ -173,8 +181,15 @@ class Bridge(QObject):
     def tune(self, tuning: Tuning) -> None:
         """Judge by these from the next scores on."""
         pipeline = self._run.pipeline if self._run else None
-        if pipeline is not None:
+        if pipeline is not None and self._run is not None:
             pipeline.tune(half_life_s=tuning.half_life_s, low=tuning.low, high=tuning.high)
+            self._run.tuned = tuning
+
+    def record(self, options: RecordOptions | None) -> None:
+        """Record what is watched, from now on and in every run to come; None: no more."""
+        self._record = options
+        if self._run is not None:
+            self._run.record = options
 
     def history(self, stream: int) -> StreamHistory | None:
         """The scores of a stream over time."""
@@ -214,6 +229,12 @@ class Bridge(QObject):
         with suppress(TimeoutError):
             for _ in range(_MOST_AT_ONCE):
                 item = run.inbox.take(0.0)
+                if isinstance(item, _Recording):
+                    self._recorded = item.folder
+                    self.recording.emit(item.folder)
+                    if item.problem:
+                        self._tell(item.problem)
+                    continue
                 if isinstance(item, RunHeader):
                     self._board.header = item
                     self.begun.emit(item)
@@ -228,6 +249,9 @@ class Bridge(QObject):
     def _end(self) -> None:
         """Leave nothing on the screen that looks as if it were still watched."""
         self._timer.stop()
+        if self._recorded is not None:
+            self._recorded = None
+            self.recording.emit(None)
         self._board.end()
         self._show()
         self.ended.emit()
@@ -251,15 +275,27 @@ class Bridge(QObject):
             self.failed.emit(sentence)
 
 
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """Recording has begun, ended, or failed."""
+
+    folder: Path | None
+    problem: str = ""
+
+
 class _Run:
     """One pipeline, and the thread that drives it."""
 
     def __init__(self, settings: Settings, *, after: "_Run | None") -> None:
         """`after`: the run before, which may still be about to let go of the same camera."""
-        self.inbox: Handoff[Record | RunHeader] = Handoff(_INBOX)
+        self.inbox: Handoff[Record | RunHeader | _Recording] = Handoff(_INBOX)
         self.pipeline: Pipeline | None = None
         self.stopping = False
         """Written by Qt's thread, read by the watching one."""
+        self.record: RecordOptions | None = None
+        """What shall be recorded; written by Qt's thread, as is the next."""
+        self.tuned: Tuning | None = None
+        """Thresholds that were changed by hand since the recording was last told."""
         self.left_behind = False
         """Whether a thread did not stop in time."""
         self.worker = Worker("watch", partial(self._drive, settings, after), self.inbox)
@@ -274,19 +310,80 @@ class _Run:
         quiet_ffmpeg()
         pipeline = self.pipeline = Pipeline(settings)
         try:
-            with pipeline:
+            with pipeline, closing(_Tape(pipeline, settings, self.inbox)) as tape:
                 self.inbox.put(pipeline.header)
                 for record in pipeline.records(tick_s=_LOOK_AROUND_S):
+                    tape.run(self.record)
                     if self.stopping:
                         pipeline.patience_s = _GRACE_S
                         return
+                    tuned, self.tuned = self.tuned, None
+                    if tuned is not None:
+                        tape.tuned(tuned)
                     if record is not None:
+                        tape.take(record)
                         self.inbox.put(record)
         except ShutdownError:
             # Whoever stops a run while a host does not answer should not have to wait for the host.
             self.left_behind = True
             if not self.stopping:
                 raise
+
+
+class _Tape:
+    """Starts and stops recording while a run lasts. Belongs to the watching thread."""
+
+    def __init__(
+        self, pipeline: "Pipeline", settings: Settings, inbox: Handoff[Record | RunHeader | _Recording]
+    ) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._inbox = inbox
+        self._options: RecordOptions | None = None
+        self._recorder: Recorder | None = None
+
+    def run(self, options: RecordOptions | None) -> None:
+        """Record so from now on; nothing happens where it does already."""
+        if options is self._options:
+            return
+        self.close()
+        self._options = options
+        if options is None:
+            return
+        recorder = recorder_of(self._pipeline, self._settings, options)
+        try:
+            recorder.begin(self._pipeline.header)
+        except OutputError as error:
+            self._inbox.put(_Recording(None, str(error)))
+            return
+        self._recorder = recorder
+        self._inbox.put(_Recording(recorder.run_folder))
+
+    def take(self, record: Record) -> None:
+        """The next record."""
+        if self._recorder is not None:
+            self._recorder.take(record)
+
+    def tuned(self, tuning: Tuning) -> None:
+        """The thresholds were changed by hand."""
+        if self._recorder is not None:
+            self._recorder.tuned(half_life_s=tuning.half_life_s, low=tuning.low, high=tuning.high)
+
+    def close(self) -> None:
+        """Stop; what was taken is still written."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        self._pipeline.keep_packets(None)
+        problem = ""
+        try:
+            recorder.stop()
+        except OutputError as error:
+            problem = str(error)
+        if recorder.lost:
+            problem = problem or f"{recorder.lost} records could not be kept; see if the disk is full"
+        with suppress(Closed):
+            self._inbox.put(_Recording(None, problem))
 
 
 def _title(stream: StreamSettings) -> str:

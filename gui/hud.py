@@ -1,5 +1,7 @@
 """The numbers along the lower edge: rates, age, drops, and what scores."""
 
+from pathlib import Path
+
 from PyQt6.QtWidgets import QLabel, QStatusBar
 
 from gui.view import StreamView, View
@@ -17,6 +19,10 @@ class Hud(QStatusBar):
         self._parts = {name: QLabel() for name in ("capture", "scores", "age", "drops")}
         for label in self._parts.values():
             self.addWidget(label)
+        self._recording = QLabel("● recording")
+        self._recording.setObjectName("recording")
+        self._recording.hide()
+        self.addPermanentWidget(self._recording)
         self._engine = QLabel()
         self.addPermanentWidget(self._engine)
         self.show_view(View(None, (), running=False), 0)
@@ -24,6 +30,15 @@ class Hud(QStatusBar):
     def text(self, part: str) -> str:
         """What one part says: capture, scores, age, drops."""
         return self._parts[part].text()
+
+    def shows_recording(self) -> bool:
+        """Whether it says that the run is recorded."""
+        return not self._recording.isHidden()
+
+    def show_recording(self, folder: Path | None) -> None:
+        """Say whether the run is recorded, and where."""
+        self._recording.setVisible(folder is not None)
+        self._recording.setToolTip("" if folder is None else str(folder))
 
     def show_view(self, view: View, stream: int) -> None:
         """Show the numbers of this stream."""

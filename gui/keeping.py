@@ -32,6 +32,15 @@ class Keeper:
         self._folder = folder or _pictures() / "stream-detector"
         self._say, self._fail = say, fail
 
+    @property
+    def records(self) -> Path:
+        """Where runs are recorded."""
+        return self._folder / "records"
+
+    def recording(self, run: Path | None) -> None:
+        """Say where a run is recorded, or that it is no more."""
+        self._say("Not recording any more" if run is None else f"Recording in {_from_home(run)}")
+
     def snapshot(self, stream: StreamView, header: RunHeader, tuning: Tuning, overlay: Overlay) -> None:
         """Keep the picture and the numbers of a stream."""
         now = datetime.now().astimezone()

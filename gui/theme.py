@@ -73,6 +73,7 @@ QComboBox::drop-down {{ border: none; width: 24px; }}
 QLabel#title {{ font-size: 22px; font-weight: bold; }}
 QLabel#large {{ font-size: 15px; font-weight: bold; }}
 QLabel#muted {{ color: {muted}; }}
+QStatusBar QLabel#recording {{ color: {text}; font-weight: bold; }}
 QLabel#empty {{ color: {muted}; padding: 20px; }}
 QLabel#complaint {{ color: {fake}; }}
 QLabel#heading {{

@@ -40,6 +40,7 @@ from gui.video_grid import VideoGrid
 from gui.view import IDLE, View
 from stream_detector import __version__
 from stream_detector.errors import StreamDetectorError
+from stream_detector.evidence.recorder import RecordOptions
 from stream_detector.records import RunHeader
 from stream_detector.settings import Settings, make_settings
 
@@ -197,6 +198,16 @@ class Window(QMainWindow):
             overlay = self._overlay(self._held is not None)
             self._keeper.snapshot(stream, header, self.tuning.tuning, overlay)
 
+    def _record(self, on: bool) -> None:
+        """A wish: whatever is watched is recorded, until it is taken back or the window closes."""
+        self.bridge.record(RecordOptions(self._keeper.records) if on else None)
+
+    def _recording(self, folder: Path | None) -> None:
+        self.hud.show_recording(folder)
+        self._keeper.recording(folder)
+        if folder is None and self.bridge.running:  # it failed, or was taken back
+            self.actions_["record"].setChecked(False)
+
     def _export(self, number: int) -> None:
         incident, header = self.bridge.incidents.find(number), self.bridge.header
         if incident is not None and header is not None:
@@ -314,6 +325,7 @@ class Window(QMainWindow):
         self.bridge.updated.connect(self._update)
         self.bridge.begun.connect(self._begin)
         self.bridge.failed.connect(self._fail)
+        self.bridge.recording.connect(self._recording)
         self.error_bar.retried.connect(self._retry)
         self.grid.retried.connect(self._retry_stream)
         self.grid.chosen.connect(lambda _stream: self._refresh())
@@ -337,6 +349,7 @@ class Window(QMainWindow):
             ("about", self._say_about),
         ):
             self.actions_[name].triggered.connect(lambda _checked=False, does=does: does())
+        self.actions_["record"].toggled.connect(self._record)
         self.actions_["pause"].toggled.connect(self._pause)
         self.actions_["evidence"].toggled.connect(self._show_evidence)
         self.actions_["compact"].toggled.connect(self._compact)

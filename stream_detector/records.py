@@ -166,10 +166,8 @@ class State(StrEnum):
 class Doubt(StrEnum):
     """Why a score proves nothing: the face lies outside what the model's data cover."""
 
-    SMALL = "small"
-    BLURRED = "blurred"
     TURNED = "turned"
-    COMPRESSED = "compressed"
+    """Further than the faces that the model was trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +181,6 @@ class FaceQuality:
     turn: float | None = None
     """How far the head is turned, see `quality.turn`: 0 faces the camera, 1 shows its profile; None without
     key points."""
-    bits_per_px: float | None = None
-    """Of the video around this frame, compressed bits per pixel of the picture; None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)

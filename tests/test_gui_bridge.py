@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from benchmarks.clips import encode_demo
 from gui.bridge import CLOSE_WITHIN_S, Bridge, title_of
 from gui.tuning import Tuning
 from gui.view import Status, View
 from stream_detector.config import read_config
 from stream_detector.errors import SourceError
+from stream_detector.evidence.recorder import RecordOptions
+from stream_detector.evidence.verifying import verify_log
 from stream_detector.records import State
 from stream_detector.settings import make_settings
 from stream_detector.sources.address import parse_address
@@ -191,3 +194,32 @@ def test_a_source_is_called_by_few_words_without_secrets(source: str, title: str
 
 def test_closing_is_bounded() -> None:
     assert CLOSE_WITHIN_S < 5
+
+
+def test_a_run_is_recorded_from_when_it_is_asked_for_until_it_is_not(
+    bridge: Bridge, qtbot: QtBot, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    encode_demo(clip, seconds=12, rate_hz=10)
+    recorded, sentences = list[Path | None](), list[str]()
+    bridge.recording.connect(recorded.append)
+    bridge.failed.connect(sentences.append)
+    bridge.start(make_settings(sources=(str(clip),), realtime=True))
+    qtbot.waitUntil(lambda: bridge.header is not None, timeout=60_000)
+    bridge.record(RecordOptions(tmp_path / "records"))
+    qtbot.waitUntil(lambda: len(recorded) == 1, timeout=60_000)
+    assert recorded[0] is not None
+    assert recorded[0].parent == tmp_path / "records"
+    bridge.tune(Tuning(low=0.2, high=0.6, half_life_s=1.0))
+    log = recorded[0] / "log.jsonl"
+    qtbot.waitUntil(lambda: '"kind":"tuned"' in log.read_text(), timeout=60_000)
+    bridge.record(None)
+    qtbot.waitUntil(lambda: recorded[1:] == [None], timeout=60_000)
+    assert verify_log(log).records > 3
+    assert sentences == []
+    (tmp_path / "taken").write_text("a file")
+    bridge.record(RecordOptions(tmp_path / "taken"))
+    qtbot.waitUntil(lambda: len(sentences) == 1, timeout=60_000)
+    assert "cannot record in" in sentences[0]
+    assert recorded[2:] == [None]
+    assert bridge.running, "the run goes on without its record"

@@ -214,6 +214,17 @@ def test_a_mistake_of_the_program_is_said_without_secrets_and_the_window_stays(
     assert window.isVisible()
 
 
+def test_record_is_a_wish_that_is_shown_only_while_it_is_granted(window: Window, tmp_path: Path) -> None:
+    assert not window.hud.shows_recording()
+    window.actions_["record"].setChecked(True)
+    assert not window.hud.shows_recording(), "nothing is watched"
+    window.bridge.recording.emit(tmp_path / "records" / "run")
+    assert window.hud.shows_recording()
+    window.bridge.recording.emit(None)
+    assert not window.hud.shows_recording()
+    assert window.actions_["record"].isChecked(), "the next run is recorded too"
+
+
 def test_a_rectangle_dragged_over_the_screen_is_picked(qtbot: QtBot) -> None:
     picked: list[str] = []
     region = RegionPicker()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from stream_detector.commands.outputs import Outputs, open_outputs
-from stream_detector.commands.recording import recorder_of
 from stream_detector.commands.reload import Reload
 from stream_detector.commands.signals import INTERRUPTED, Signals
 from stream_detector.commands.systemd import Systemd
 from stream_detector.errors import ShutdownError, SourceError, UsageError
 from stream_detector.health import RunStatus, problems
 from stream_detector.optional import load_media_libraries
+from stream_detector.recording import recorder_of
 from stream_detector.records import EventKind, Record, StreamEvent
 from stream_detector.settings import Settings
 from stream_detector.sinks.fan_out import FanOut
