@@ -7,10 +7,10 @@ from PyQt6.QtGui import QPixmap
 from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QWidget
 
 from gui.history import Moment
-from gui.palette import LOOKS
+from gui.palette import LOOKS, look_of
 from gui.pictures import scaled, to_qimage, with_evidence
 from gui.video_view import EVIDENCE_CAPTION, clock
-from stream_detector.records import FaceScore, Image, State
+from stream_detector.records import FaceScore, Image
 
 _SIDE_PX = 260
 
@@ -50,7 +50,7 @@ class MomentDialog(QDialog):
             face=face,
             title=title,
             pts_s=moment.pts_s,
-            state=moment.state,
+            word=LOOKS[moment.state].word,
             p_fake=moment.p_fake,
             p_fake_rolling=moment.p_fake_rolling,
             crop=moment.crop(),
@@ -65,7 +65,7 @@ class MomentDialog(QDialog):
             face=record.face_id,
             title=title,
             pts_s=record.pts_s,
-            state=record.state,
+            word=look_of(record).word,
             p_fake=record.p_fake,
             p_fake_rolling=record.p_fake_rolling,
             crop=record.pixels,
@@ -78,7 +78,7 @@ class MomentDialog(QDialog):
         face: int,
         title: str,
         pts_s: float,
-        state: State,
+        word: str,
         p_fake: float | None,
         p_fake_rolling: float | None,
         crop: Image,
@@ -86,7 +86,7 @@ class MomentDialog(QDialog):
     ) -> None:
         rolling = "no rolling score" if p_fake_rolling is None else f"rolling {p_fake_rolling:.2f}"
         alone = "" if p_fake is None else f", this frame alone {p_fake:.2f}"
-        self._words.setText(f"Face #{face} at {clock(pts_s)}: {LOOKS[state].word}, {rolling}{alone}")
+        self._words.setText(f"Face #{face} at {clock(pts_s)}: {word}, {rolling}{alone}")
         self.setWindowTitle(f"Face #{face} at {clock(pts_s)} – {title}")
         ratio = self.devicePixelRatioF()
         side_px = round(_SIDE_PX * ratio)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stream_detector.evidence.verifying import verify_log
 from tests import gui_parts
 from tests.conftest import REPOSITORY
 from tests.displays import Display, display
@@ -117,6 +118,7 @@ def test_a_newcomer_watches_the_demo_sees_the_incident_keeps_it_and_leaves(tmp_p
             driven.key("space")
             driven.until("the real half", lambda s: state_of(s) == "likely_real")
             driven.key("e")
+            driven.key("ctrl+r")
             driven.until("the incident", lambda s: s["incidents"] == 1 and state_of(s) == "likely_fake")
             driven.photograph("incident")
             driven.key("p")
@@ -134,11 +136,14 @@ def test_a_newcomer_watches_the_demo_sees_the_incident_keeps_it_and_leaves(tmp_p
             content = json.loads(numbers.read_text(encoding="utf-8"))
             assert (content["source"], content["faces"][0]["state"]) == ("demo:", "likely_fake")
 
+            (log,) = tmp_path.rglob("log.jsonl")
+            assert verify_log(log).files > 10, "the alarm's crops were recorded"
+
             # After the end nothing is said of faces any more, but what happened can be looked at.
             said = driven.until("the end", lambda s: s["streams"][0]["status"] == "ended" and not s["paused"])
             assert (said["streams"][0]["faces"], said["running"]) == ({}, False)
             driven.click_at(said["places"]["first_incident"])
-            driven.until("the moment", lambda s: "LIKELY FAKE" in s["moment"])
+            driven.until("the moment", lambda s: "ALARM, rolling" in s["moment"])
             driven.photograph("moment")
             driven.click("Close")
 
