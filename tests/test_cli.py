@@ -296,7 +296,8 @@ def test_the_readme_shows_the_options_the_program_has() -> None:
 
 def test_the_readme_documents_the_exit_codes() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", readme, flags=re.MULTILINE)}
+    table = readme.split("| exit code | meaning |")[1].split("\n\n")[0]
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", table, flags=re.MULTILINE)}
     assert codes == {0, 1, 2, 3, 4, ALARMED, 130}
 
 

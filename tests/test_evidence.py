@@ -23,6 +23,7 @@ from stream_detector.errors import UsageError
 from stream_detector.evidence.chain import BrokenLog, ChainWriter, Entry, read_chain
 from stream_detector.evidence.packets import PacketRing, write_clip
 from stream_detector.evidence.replaying import Otherwise, replay
+from stream_detector.evidence.signing import read_public_key
 from stream_detector.evidence.verifying import verify_log
 from stream_detector.sources.address import parse_address
 from stream_detector.sources.reader import Reader
@@ -283,6 +284,37 @@ def test_options_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
     done = program("watch", "demo:", *words)
     assert done.returncode == 2
     assert "make no sense" in done.stderr.replace("makes", "make")
+
+
+def test_a_signed_record_names_its_signer_and_no_other(clip: Path, model: Path, tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(private)], check=True)
+        subprocess.run(["openssl", "pkey", "-in", str(private), "-pubout", "-out", str(public)], check=True)
+    records = tmp_path / "records"
+    words = ["--record", str(records), "--no-faces", "--sign-key", str(tmp_path / "mine.pem")]
+    done = program("watch", str(clip), "--json", "--model", str(model), *words)
+    assert done.returncode == 0, done.stderr
+    (log,) = records.glob("*/log.jsonl")
+    key = read_public_key(tmp_path / "mine.pub")
+    assert verify_log(log, public_key=key).signed_by == (key,)
+    assert program("verify", str(records), "--public-key", str(tmp_path / "mine.pub")).returncode == 0
+    other = program("verify", str(records), "--public-key", str(tmp_path / "other.pub"))
+    assert other.returncode == 2
+    assert f"the end is signed by {key}, expected" in other.stdout
+    secret = (tmp_path / "mine.pem").read_text().splitlines()[1]
+    assert secret not in log.read_text()
+    # A chain written anew by somebody else fits in itself, but for what was signed.
+    kinds = [(entry.kind, dict(entry.content)) for entry in read_chain(log)]
+    forged = log.with_name("forged.jsonl")  # beside the files it names
+    with ChainWriter(forged) as chain:
+        for kind, content in kinds:
+            chain.append(kind, content | {"detail": "nothing happened"} if kind == "event" else content)
+    with pytest.raises(BrokenLog, match=r"the signature in record \d+ is wrong"):
+        verify_log(forged)
+    refused = program("watch", "demo:", "--record", str(records), "--sign-key", str(tmp_path / "mine.pub"))
+    assert refused.returncode == 2
+    assert "openssl genpkey" in refused.stderr
 
 
 def test_a_ring_of_packets_begins_with_a_key_frame_and_stays_within_its_bounds(tmp_path: Path) -> None:

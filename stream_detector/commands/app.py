@@ -190,6 +190,10 @@ MaxDisk = Annotated[
     float | None,
     typer.Option(metavar="MB", help="The most that all records may take.", show_default=False),
 ]
+SignKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Sign the record with this Ed25519 key, PEM.", show_default=False),
+]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="How much to say on stderr.")]
 
 
@@ -226,6 +230,7 @@ def watch(
     no_faces: NoFaces = False,
     keep_days: KeepDays = None,
     max_disk: MaxDisk = None,
+    sign_key: SignKey = None,
     exit_on_alarm: ExitOnAlarm = False,
     log_level: LogLevelOption = LogLevel.warning,
 ) -> None:
@@ -262,7 +267,9 @@ def watch(
         publish=publish,
         webhook=webhook,
         webhook_queue=webhook_queue,
-        record=record_options(record, no_faces=no_faces, keep_days=keep_days, max_disk_mb=max_disk),
+        record=record_options(
+            record, no_faces=no_faces, keep_days=keep_days, max_disk_mb=max_disk, sign_key=sign_key
+        ),
         exit_on_alarm=exit_on_alarm,
     )
     as_json = json or not sys.stdout.isatty()
@@ -363,12 +370,16 @@ def probe(
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="A record, its log, or a folder of records.")],
+    public_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Whose signature the end must bear; PEM.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say whether a record is what was written: every line of its log, and every file."""
     from stream_detector.commands.verify import run
 
-    raise typer.Exit(run(path, as_json=json or not sys.stdout.isatty()))
+    raise typer.Exit(run(path, public_key=public_key, as_json=json or not sys.stdout.isatty()))
 
 
 @app.command()

@@ -35,7 +35,12 @@ class Outputs:
 
 
 def record_options(
-    folder: Path | None, *, no_faces: bool, keep_days: float | None, max_disk_mb: float | None
+    folder: Path | None,
+    *,
+    no_faces: bool,
+    keep_days: float | None,
+    max_disk_mb: float | None,
+    sign_key: Path | None,
 ) -> RecordOptions | None:
     """What the options for recording ask for; None: nothing is recorded.
 
@@ -43,16 +48,19 @@ def record_options(
         UsageError: they make no sense.
     """
     if folder is None:
-        if no_faces or keep_days is not None or max_disk_mb is not None:
+        if no_faces or any(given is not None for given in (keep_days, max_disk_mb, sign_key)):
             raise UsageError(
-                "--no-faces, --keep-days and --max-disk make no sense without --record; name a folder"
+                "--no-faces, --keep-days, --max-disk and --sign-key make no sense without --record; name a "
+                "folder"
             )
         return None
     for name, value in (("--keep-days", keep_days), ("--max-disk", max_disk_mb)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} {value:g} makes no sense: expected more than 0")
     most_bytes = None if max_disk_mb is None else round(max_disk_mb * 1e6)
-    return RecordOptions(folder, faces=not no_faces, keep_days=keep_days, most_bytes=most_bytes)
+    return RecordOptions(
+        folder, faces=not no_faces, keep_days=keep_days, most_bytes=most_bytes, sign_key=sign_key
+    )
 
 
 @contextmanager

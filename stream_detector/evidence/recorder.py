@@ -25,6 +25,7 @@ from stream_detector.evidence.folder import LOG_NAME, RecordFolder
 from stream_detector.evidence.gathering import Alarm, Gatherer
 from stream_detector.evidence.log_records import Judging, StreamJudging, event_content, score_content
 from stream_detector.evidence.packets import PacketRing, write_clip
+from stream_detector.evidence.signing import Signer
 from stream_detector.evidence_map import with_evidence_map
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.records import (
@@ -45,7 +46,7 @@ _SYNC_EVERY_S = 2.0
 _TRY_AGAIN_S = 5.0
 """A disk that was full is tried again so often."""
 _END_WITHIN_S = 10.0
-_FEW = ("lost", "end")
+_FEW = ("lost", "end", "signature")
 """Written beyond the limit too: without them nobody could tell a full folder from a record cut short."""
 
 _log = logging.getLogger("stream_detector.evidence")
@@ -60,6 +61,8 @@ class RecordOptions:
     """Pictures and clips too, not only scores."""
     keep_days: float | None = None
     most_bytes: int | None = None
+    sign_key: Path | None = None
+    """Ed25519 private key in PEM; None: nothing is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,10 @@ class Recorder:
         settings_sha256: str,
     ) -> None:
         """Writes nothing yet.
+
+        Raises:
+            UsageError: the key to sign with is none.
+            MissingDependency: what signing needs is not installed.
 
         Args:
             judging: by what the run judges now.
@@ -213,6 +220,7 @@ class _Writing:
         self._folder = RecordFolder(
             options.folder, most_bytes=options.most_bytes, keep_days=options.keep_days
         )
+        self._signer = None if options.sign_key is None else Signer(options.sign_key)
         self._chain: ChainWriter | None = None
         self.run: Path | None = None
         self.lost = 0
@@ -243,6 +251,9 @@ class _Writing:
                 self._write_alarm(job)
             else:
                 self._append(job.kind, job.content)
+            if self._signer is not None and (isinstance(job, Alarm) or job.kind == "end"):
+                assert self._chain is not None
+                self._append("signature", self._signer.sign(self._chain.head))
             urgent = isinstance(job, Alarm) or job.sync
             if urgent or time.monotonic() - self._synced_at_s >= _SYNC_EVERY_S:
                 self._sync()
