@@ -501,6 +501,11 @@ class AlarmDesign:
     `alarm_design.DETECT_WITHIN_S`."""
 
     @property
+    def rate(self) -> str:
+        """`false_alarms_per_day` in words: "1 false alarm"."""
+        return f"{self.false_alarms_per_day:g} false alarm" + "s" * (self.false_alarms_per_day != 1)
+
+    @property
     def unseen(self) -> float:
         """At most this share of real faces is more extreme than any of those measured, with 95 % confidence
         (rule of three: Hanley and Lippman-Hand, JAMA 249, 1983). The rate is not promised for them."""

@@ -297,7 +297,7 @@ class Verdicts:
             kind = EventKind.ALARM
             detail = (
                 f"the evidence that face {seen.face_id} is fake, gathered since {alarm.since_s:.1f} s, has "
-                f"passed the threshold for at most {alarm.design.false_alarms_per_day:g} false alarms per "
+                f"passed the threshold for at most {alarm.design.rate} per "
                 f"face and day"
             )
         else:

@@ -80,7 +80,7 @@ def test_the_doctor_says_what_an_alarm_promises_and_what_it_does_not() -> None:
     design = design_alarm(stand_in_facts(), 1.0)
     says = alarm_words(design)
     assert f"alarm at {design.threshold:.2f} over {design.reference:+.2f}" in says
-    assert "at most 1 false alarms per face and day on the average over 200 real faces" in says
+    assert "at most 1 false alarm per face and day on the average over 200 real faces" in says
     assert f"{design.worst_per_day:.3g} for the most fake-looking of them" in says
     assert "no promise for faces beyond it (at most 1.5% of all)" in says
     assert f"{design.detectable:.0%} of fakes do so within 60 s" in says

@@ -79,7 +79,7 @@ def test_other_thresholds_say_what_would_have_happened(recorded: Path) -> None:
         read_chain(recorded / "log.jsonl"),
         Otherwise(low=0.1, high=0.5, half_life_s=9.0, false_alarms_per_day=9.0),
     )
-    assert "at most 1 false alarms" in found.recorded_alarms[0].detail
+    assert "at most 1 false alarm " in found.recorded_alarms[0].detail
     assert "at most 9 false alarms" in found.alarms[0].detail
     assert found.states != found.recorded_states
     refused = program("replay", str(recorded), "--low", "0.9", "--high", "0.1")

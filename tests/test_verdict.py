@@ -170,7 +170,7 @@ def test_an_alarm_is_an_event_once_right_after_the_record_that_raised_it() -> No
     assert (event.event, event.face_id, event.pts_s) == (EventKind.ALARM, 1, record.pts_s)
     assert (record.alarm_level, record.alarmed) == (1.0, True)
     assert "since 0.0 s" in event.detail
-    assert "at most 1 false alarms per face and day" in event.detail
+    assert "at most 1 false alarm per face and day" in event.detail
     assert judge.alarmed(0) == 1
     (summary,) = judge.summaries()
     assert (summary.alarms, summary.first_alarm_s) == (1, record.pts_s)

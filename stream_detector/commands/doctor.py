@@ -103,7 +103,7 @@ def alarm_words(alarm: AlarmDesign | None) -> str:
     )
     return (
         f"alarm at {alarm.threshold:.2f} over {alarm.reference:+.2f}: at most "
-        f"{alarm.false_alarms_per_day:g} false alarms per face and day on the average over "
+        f"{alarm.rate} per face and day on the average over "
         f"{alarm.real_faces} real faces, {alarm.worst_per_day:.3g} for the most fake-looking of them, no "
         f"promise for faces beyond it (at most {alarm.unseen:.1%} of all). A fake at the median raises it "
         f"after {median} "

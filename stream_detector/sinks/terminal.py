@@ -113,7 +113,7 @@ class Terminal:
         self._console.print(
             "no alarm: the model states no false-alarm rate"
             if alarm is None
-            else f"alarm: at most {alarm.false_alarms_per_day:g} false alarms per real face and day, on the "
+            else f"alarm: at most {alarm.rate} per real face and day, on the "
             f"average over {alarm.real_faces} faces",
             highlight=False,
             markup=False,
