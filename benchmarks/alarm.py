@@ -20,6 +20,8 @@ _BEFORE_S = 30.0
 _WINDOWS_S = (2.0, 5.0, 10.0, 30.0)
 _CYCLE_S = 20.0
 """Bursts come once in so long."""
+COMPARED_PER_DAY = 24.0
+"""False alarms a day at which ways are compared: enough of them in hours to count."""
 _CLOSE = 2.0
 """Real faces further below the most fake-looking one, in standard deviations, are simulated for a short
 time only: they hardly ever raise an alarm."""
@@ -153,6 +155,11 @@ def false_alarms(
     }
 
 
+def hardest(facts: AlarmFacts) -> AlarmFacts:
+    """The same with nobody but the real face that looks most like a fake: the stated rate is its rate."""
+    return facts.model_copy(update={"real_means": (max(facts.real_means),) * 20})
+
+
 def poisson_interval(count: int) -> tuple[float, float]:
     """The 95 % interval of a Poisson mean (Byar's approximation, within 1 % from 10 on)."""
 
@@ -255,13 +262,13 @@ def told(delays: Floats) -> dict[str, float | None]:
 def compare(
     facts: AlarmFacts, design: AlarmDesign, *, score_hz: float, copies: int, hours: float, seed: int
 ) -> list[dict[str, Any]]:
-    """The alarm and moving averages with as many false alarms on the same real faces, on the same fakes.
+    """The alarm and moving averages with as many false alarms of the hardest real face, on the same fakes.
 
     A face is real for `_BEFORE_S`, then swapped.
     """
     rng = np.random.default_rng(seed)
     reals, fakes = np.array(facts.real_means), np.array(facts.fake_means)
-    close = reals[reals > reals.max() - _CLOSE * facts.sigma]
+    close = np.array(hardest(facts).real_means)
     quiet = scores_of(np.repeat(close, copies), facts, score_hz, hours * 3600, rng)
     count = int(cusum_alarms(quiet, design, score_hz).sum())
     before = rng.choice(reals, len(fakes))
@@ -312,10 +319,10 @@ def bursts(
 def measure_alarm(facts: AlarmFacts, *, alarms: int = 400, seed: int = 1) -> dict[str, Any]:
     """Everything the README's table says."""
     rates = []
-    for per_day in (1.0, 10.0):
+    for per_day in (1.0, COMPARED_PER_DAY):
         design = design_alarm(facts, per_day)
         for spacing in (Spacing(10), Spacing(5), Spacing(5, 0.5), Spacing(2), Spacing(1)):
-            found = false_alarms(facts, design, spacing, alarms=alarms, seed=seed)
+            found = false_alarms(hardest(facts), design, spacing, alarms=alarms, seed=seed)
             rates.append({"stated": per_day, "spacing": str(spacing)} | found)
     design = design_alarm(facts, 1.0)
     return {
@@ -328,7 +335,9 @@ def measure_alarm(facts: AlarmFacts, *, alarms: int = 400, seed: int = 1) -> dic
         },
         "design": asdict(design),
         "rates": rates,
-        "ways": compare(facts, design, score_hz=5, copies=4, hours=2.0, seed=seed),
+        "ways": compare(
+            facts, design_alarm(facts, COMPARED_PER_DAY), score_hz=5, copies=4, hours=2.0, seed=seed
+        ),
         "bursts": bursts(facts, design, (0.1, 0.2, 0.3, 0.5, 1.0), score_hz=5, seed=seed),
     }
 
@@ -336,7 +345,7 @@ def measure_alarm(facts: AlarmFacts, *, alarms: int = 400, seed: int = 1) -> dic
 def alarm_table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     lines = [
-        "| false alarms per face and day | stated, at most | simulated | 95 % interval |",
+        "| false alarms per day of the hardest real face | stated, at most | simulated | 95 % interval |",
         "|---|--:|--:|--:|",
     ]
     lines += [
@@ -345,7 +354,8 @@ def alarm_table(result: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        "| with as many false alarms, 1 a day | mean delay, 60 s at most | median | found within 60 s |",
+        f"| with as many false alarms of that face, {COMPARED_PER_DAY:g} a day | mean delay, 60 s at most "
+        "| median | found within 60 s |",
         "|---|--:|--:|--:|",
     ]
     lines += [

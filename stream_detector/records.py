@@ -475,7 +475,7 @@ class AlarmDesign:
     """By what a face's alarm is raised, and what that implies; from `alarm_design.design_alarm`."""
 
     false_alarms_per_day: float
-    """At most so many a day of one real face in view, on the average over the real faces measured."""
+    """At most so many a day of a real face in view, for every real face measured."""
     reference: float
     """Log-likelihood ratio of fake against real above which a score is evidence, below which it is taken
     off: higher than a real face's mean, for faces differ and keep their difference."""
@@ -487,9 +487,10 @@ class AlarmDesign:
     correlation_s: float
     """Scores this much media time apart still correlate as 1/e, those of one face about its mean."""
     expected_per_day: float
-    """The same where faces are scored without a gap: a little less, for gaps may add some."""
+    """The mean over the real faces measured, scored without a gap; most have far fewer than stated."""
     worst_per_day: float
-    """That of the one real face measured that looks most like a fake: others make up for it."""
+    """That of the one real face measured that looks most like a fake, scored without a gap: a little less
+    than stated, for gaps may add some."""
     real_faces: int
     """How many real faces the rate rests on."""
     delays_s: tuple[float | None, float | None, float | None]

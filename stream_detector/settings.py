@@ -65,7 +65,7 @@ class StreamOptions(BaseModel):
     half_life_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     """After this much media time a score counts half: the rolling score is about the last seconds."""
     false_alarms_per_day: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
-    """How often, at most and on the average, a real face may raise the alarm in a day of its time in view."""
+    """How often, at most, a real face may raise the alarm in a day of its time in view."""
     max_faces: Annotated[int, Field(ge=1, le=100)] = 8
     """The most faces scored per frame: the largest, those already known first."""
     min_face_px: Annotated[int, Field(ge=8, le=4096)] | None = None

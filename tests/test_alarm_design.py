@@ -12,6 +12,7 @@ from benchmarks.alarm import (
     compare,
     cusum_alarms,
     false_alarms,
+    hardest,
     poisson_interval,
     scores_of,
     stand_in_facts,
@@ -42,22 +43,23 @@ def test_the_interval_of_a_poisson_mean_is_that_of_the_tables() -> None:
     ids=["10 Hz", "5 Hz", "half dropped", "brief", "slow", "strong"],
 )
 def test_real_faces_raise_the_alarm_as_often_as_stated(facts: AlarmFacts, spacing: Spacing) -> None:
-    """People who differ, and scores that repeat each other.
+    """The real face that looks most like a fake, and scores that repeat each other.
 
     The rate that the design expects lies in the 95 % interval of the simulated one; the stated rate, which
     allows for scores of any spacing, is never below that interval.
     """
-    design = design_alarm(facts, 1.0)
-    found = false_alarms(facts, design, spacing, alarms=300, seed=3, each_s=1800)
+    design = design_alarm(facts, 24.0)
+    found = false_alarms(hardest(facts), design, spacing, alarms=300, seed=3, each_s=1800)
     assert found["alarms"] > 150
-    assert found["low"] <= design.expected_per_day <= found["high"], (found, design)
-    assert found["low"] <= 1.0, found
+    assert found["low"] <= design.worst_per_day <= found["high"], (found, design)
+    assert found["low"] <= 24.0, found
 
 
 @pytest.mark.parametrize("spacing", [Spacing(1), Spacing(0.5), Spacing(5, dropped=0.9)], ids=str)
 @pytest.mark.parametrize("per_day", [1.0, 24.0])
 def test_sparse_scores_raise_no_more_false_alarms_than_stated(per_day: float, spacing: Spacing) -> None:
-    found = false_alarms(FACTS, design_alarm(FACTS, per_day), spacing, alarms=150, seed=12, each_s=1800)
+    design = design_alarm(FACTS, per_day)
+    found = false_alarms(hardest(FACTS), design, spacing, alarms=150, seed=12, each_s=1800)
     assert found["low"] <= per_day, found
     assert found["rate"] > 0.2 * per_day, found
 
@@ -82,21 +84,23 @@ def test_the_run_lengths_that_were_worked_out_are_those_of_a_simulation(
 
 
 def test_the_alarm_finds_fakes_sooner_than_moving_averages_with_as_many_false_alarms() -> None:
-    alarm, *averages = compare(FACTS, design_alarm(FACTS, 1.0), score_hz=5, copies=3, hours=1.0, seed=14)
+    alarm, *averages = compare(FACTS, design_alarm(FACTS, 24.0), score_hz=5, copies=3, hours=2.0, seed=14)
     for average in averages:
         assert average["false_alarms"] <= alarm["false_alarms"]
         assert alarm["mean_s"] < average["mean_s"], (alarm, average)
-    assert alarm["within"] >= max(average["within"] for average in averages)
+    # Of 200 fakes the slowest of the averages may find one more in the end, long after the alarm found most.
+    assert alarm["within"] >= max(average["within"] for average in averages) - 0.01
 
 
 def test_a_swap_that_comes_and_goes_is_found_if_it_is_clear_enough() -> None:
-    """Of the clearer half of fakes; a swap of 2 s in every 20 is too little at one false alarm a day."""
+    """Of the clearer half of fakes, at one false alarm an hour of the hardest real face; a swap of 2 s in every
+    20 is too little for that."""
     rows = {
         row["duty"]: row["clear_fakes_within_300_s"]
-        for row in bursts(FACTS, design_alarm(FACTS, 1.0), (0.1, 0.3, 0.5), score_hz=5, seed=15)
+        for row in bursts(FACTS, design_alarm(FACTS, 24.0), (0.1, 0.3, 0.5), score_hz=5, seed=15)
     }
     assert rows[0.5] > 0.95
-    assert rows[0.3] > 0.9
+    assert rows[0.3] > 0.8
     assert rows[0.1] < rows[0.3]
 
 
@@ -116,7 +120,7 @@ def test_a_rarer_alarm_is_a_later_one() -> None:
         assert oftener.delays_s[1] is not None
         assert rarer.delays_s[1] > oftener.delays_s[1]
     for design in designs:
-        assert 0.7 < design.expected_per_day / design.false_alarms_per_day <= 1.0
+        assert 0.7 < design.worst_per_day / design.false_alarms_per_day <= 1.0
         assert design.worst_per_day > design.expected_per_day
 
 
@@ -124,8 +128,9 @@ def test_no_alarm_rests_on_less_than_one_independent_score_could_say() -> None:
     """However often it may be false, and however well the model tells."""
     for facts in (FACTS, stand_in_facts(real=-9.0, fake=9.0)):
         design = design_alarm(facts, 1000.0)
-        assert design.threshold == design.most
-        assert design.expected_per_day < 1000.0
+        assert design.threshold >= design.most
+        assert design.worst_per_day < 1000.0
+    assert design.threshold == design.most
 
 
 @pytest.mark.parametrize("per_day", [0.001, 1.0, 1000.0])
@@ -176,7 +181,7 @@ def test_more_faces_measured_leave_fewer_unseen() -> None:
 def test_scores_that_do_not_repeat_each_other_still_get_a_design() -> None:
     facts = FACTS.model_copy(update={"correlation_s": 0.0})
     design = design_alarm(facts, 1.0)
-    found = false_alarms(facts, design, Spacing(5), alarms=60, seed=16, each_s=600)
+    found = false_alarms(hardest(facts), design, Spacing(5), alarms=60, seed=16, each_s=600)
     assert found["low"] <= 1.0
 
 

@@ -80,9 +80,9 @@ def test_the_doctor_says_what_an_alarm_promises_and_what_it_does_not() -> None:
     design = design_alarm(stand_in_facts(), 1.0)
     says = alarm_words(design)
     assert f"alarm at {design.threshold:.2f} over {design.reference:+.2f}" in says
-    assert "at most 1 false alarm per face and day on the average over 200 real faces" in says
-    assert f"{design.worst_per_day:.3g} for the most fake-looking of them" in says
-    assert "no promise for faces beyond it (at most 1.5% of all)" in says
+    assert "at most 1 false alarm per day for each of 200 real faces" in says
+    assert f"{design.expected_per_day:.2g} on their average" in says
+    assert "no promise for faces beyond them (at most 1.5% of all)" in says
     assert f"{design.detectable:.0%} of fakes do so within 60 s" in says
     assert "not within an hour" in alarm_words(design_alarm(stand_in_facts(real=0.0, fake=0.0), 1.0))
     assert alarm_words(None).startswith("no alarm: ")

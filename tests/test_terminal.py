@@ -69,7 +69,10 @@ def test_a_face_whose_alarm_holds_says_so_whatever_its_state_and_the_end_says_wh
 def test_the_start_says_what_the_alarm_promises_or_that_there_is_none() -> None:
     for header, says in (
         (HEADER, "no alarm: the model states no false-alarm rate"),
-        (dataclasses.replace(HEADER, alarm=design()), "at most 1 false alarm per real face and day"),
+        (
+            dataclasses.replace(HEADER, alarm=design()),
+            "at most 1 false alarm per day for each of the 200 real faces measured",
+        ),
     ):
         file = io.StringIO()
         Terminal(Console(file=file, width=120, force_terminal=False)).begin(header)

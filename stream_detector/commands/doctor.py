@@ -103,10 +103,9 @@ def alarm_words(alarm: AlarmDesign | None) -> str:
     )
     return (
         f"alarm at {alarm.threshold:.2f} over {alarm.reference:+.2f}: at most "
-        f"{alarm.rate} per face and day on the average over "
-        f"{alarm.real_faces} real faces, {alarm.worst_per_day:.3g} for the most fake-looking of them, no "
-        f"promise for faces beyond it (at most {alarm.unseen:.1%} of all). A fake at the median raises it "
-        f"after {median} "
+        f"{alarm.rate} per day for each of {alarm.real_faces} real faces, "
+        f"{alarm.expected_per_day:.2g} on their average, no promise for faces beyond them (at most "
+        f"{alarm.unseen:.1%} of all). A fake at the median raises it after {median} "
         f"(upper quartile {upper}, lower quartile {lower}); {alarm.detectable:.0%} of fakes do so within "
         f"{DETECT_WITHIN_S:g} s"
     )

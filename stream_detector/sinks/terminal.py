@@ -113,8 +113,8 @@ class Terminal:
         self._console.print(
             "no alarm: the model states no false-alarm rate"
             if alarm is None
-            else f"alarm: at most {alarm.rate} per real face and day, on the "
-            f"average over {alarm.real_faces} faces",
+            else f"alarm: at most {alarm.rate} per day for each of the "
+            f"{alarm.real_faces} real faces measured",
             highlight=False,
             markup=False,
         )
