@@ -25,7 +25,8 @@ from gui.incident_log import IncidentLog
 from gui.mistakes import mistake
 from gui.tuning import Tuning
 from stream_detector.errors import OutputError, ShutdownError, StreamDetectorError
-from stream_detector.evidence.recorder import Recorder, RecordOptions
+from stream_detector.evidence.options import RecordOptions
+from stream_detector.evidence.recorder import Recorder
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.recording import recorder_of
 from stream_detector.records import Frame, Record, RunHeader, StreamSnapshot

@@ -40,7 +40,7 @@ from gui.video_grid import VideoGrid
 from gui.view import IDLE, View
 from stream_detector import __version__
 from stream_detector.errors import StreamDetectorError
-from stream_detector.evidence.recorder import RecordOptions
+from stream_detector.evidence.options import RecordOptions
 from stream_detector.records import RunHeader
 from stream_detector.settings import Settings, make_settings
 

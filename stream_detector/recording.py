@@ -5,7 +5,8 @@ import json
 from typing import TYPE_CHECKING
 
 from stream_detector.evidence.gathering import POST_ROLL_S, PRE_ROLL_S
-from stream_detector.evidence.recorder import Recorder, RecordOptions
+from stream_detector.evidence.options import RecordOptions
+from stream_detector.evidence.recorder import Recorder
 from stream_detector.settings import Settings
 
 if TYPE_CHECKING:

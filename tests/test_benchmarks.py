@@ -69,7 +69,7 @@ def test_every_benchmark_is_described_for_whoever_repeats_it() -> None:
 def test_the_overload_benchmark_loads_the_scorer_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.capture._SETTLE_S", 0.5)
     monkeypatch.setattr("benchmarks.load.OFFERED", (0.5, 4.0))
-    result = measure_overload_curve(seconds=3, streams=1, rate_hz=15)
+    result = measure_overload_curve(seconds=2, streams=1, rate_hz=15)
     light, heavy = result["rows"]
     assert (light["offered"], heavy["offered"]) == pytest.approx((0.5, 4.0))
     assert heavy["scored"] < 0.5 < light["scored"]
@@ -97,7 +97,7 @@ def test_the_capture_benchmark_shows_streams_alive_drops_counted_and_the_true_de
 ) -> None:
     monkeypatch.setattr("benchmarks.capture._SETTLE_S", 1.0)
     out = tmp_path / "result.json"
-    done = CliRunner().invoke(app, ["capture", "--seconds", "3", "--streams", "2", "--json", str(out)])
+    done = CliRunner().invoke(app, ["capture", "--seconds", "2", "--streams", "2", "--json", str(out)])
     assert done.exit_code == 0, done.output
     result = json.loads(out.read_text())["result"]
     many, overload, delay = result["streams"], result["overload"], result["delay"]

@@ -31,7 +31,7 @@ def test_painting_and_verdicts_are_timed_with_and_without_the_window(tmp_path: P
 
 def test_the_soak_samples_memory_and_buffers(tmp_path: Path) -> None:
     out = tmp_path / "soak.json"
-    done = CliRunner().invoke(app, ["gui", "--soak", "0.12", "--json", str(out)])
+    done = CliRunner().invoke(app, ["gui", "--soak", "0.06", "--json", str(out)])
     assert done.exit_code == 0, done.output
     result = json.loads(out.read_text())["result"]
     assert result["broke"] == ""

@@ -32,6 +32,11 @@ def test_importing_the_pipeline_loads_no_torch_no_window_and_no_engine() -> None
     assert loaded_after("import stream_detector.pipeline", heavy) == "[]"
 
 
+def test_importing_the_command_loads_no_opencv_which_must_come_after_pyav() -> None:
+    heavy = ("cv2", "av", "mediapipe")
+    assert loaded_after("import stream_detector.commands.app, stream_detector.commands.watch", heavy) == "[]"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_every_module_says_in_its_first_line_what_it_is_for(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

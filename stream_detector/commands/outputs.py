@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stream_detector.errors import UsageError
-from stream_detector.evidence.recorder import Recorder, RecordOptions
+from stream_detector.evidence.options import RecordOptions
 from stream_detector.health import RunStatus
 from stream_detector.settings import STALE_AFTER_S
 from stream_detector.stages import Sink
+
+if TYPE_CHECKING:
+    from stream_detector.evidence.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def record_options(
 def open_outputs(
     outputs: Outputs,
     status: Callable[[], RunStatus],
-    recorder: Callable[[RecordOptions], Recorder] | None = None,
+    recorder: "Callable[[RecordOptions], Recorder] | None" = None,
 ) -> Iterator[dict[str, Sink]]:
     """Open what was asked for, and close it at the end; yields the sinks by name.
 

@@ -14,7 +14,6 @@ from stream_detector.commands.systemd import Systemd
 from stream_detector.errors import ShutdownError, SourceError, UsageError
 from stream_detector.health import RunStatus, problems
 from stream_detector.optional import load_media_libraries
-from stream_detector.recording import recorder_of
 from stream_detector.records import EventKind, Record, StreamEvent
 from stream_detector.settings import Settings
 from stream_detector.sinks.fan_out import FanOut
@@ -54,6 +53,7 @@ def run(
     """
     load_media_libraries()
     from stream_detector.pipeline import Pipeline
+    from stream_detector.recording import recorder_of
     from stream_detector.sources.reader import quiet_ffmpeg
 
     quiet_ffmpeg()

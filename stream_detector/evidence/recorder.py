@@ -24,6 +24,7 @@ from stream_detector.evidence.chain import SCHEMA, ChainWriter
 from stream_detector.evidence.folder import LOG_NAME, RecordFolder
 from stream_detector.evidence.gathering import Alarm, Gatherer
 from stream_detector.evidence.log_records import Judging, StreamJudging, event_content, score_content
+from stream_detector.evidence.options import RecordOptions
 from stream_detector.evidence.packets import PacketRing, write_clip
 from stream_detector.evidence.signing import Signer
 from stream_detector.evidence_map import with_evidence_map
@@ -50,19 +51,6 @@ _FEW = ("lost", "end", "signature")
 """Written beyond the limit too: without them nobody could tell a full folder from a record cut short."""
 
 _log = logging.getLogger("stream_detector.evidence")
-
-
-@dataclass(frozen=True, slots=True)
-class RecordOptions:
-    """What to keep."""
-
-    folder: Path
-    faces: bool = True
-    """Pictures and clips too, not only scores."""
-    keep_days: float | None = None
-    most_bytes: int | None = None
-    sign_key: Path | None = None
-    """Ed25519 private key in PEM; None: nothing is signed."""
 
 
 @dataclass(frozen=True, slots=True)
