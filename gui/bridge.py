@@ -351,10 +351,10 @@ class _Tape:
         self._options = options
         if options is None:
             return
-        recorder = recorder_of(self._pipeline, self._settings, options)
         try:
+            recorder = recorder_of(self._pipeline, self._settings, options)
             recorder.begin(self._pipeline.header)
-        except OutputError as error:
+        except StreamDetectorError as error:
             self._inbox.put(_Recording(None, str(error)))
             return
         self._recorder = recorder

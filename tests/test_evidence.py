@@ -275,6 +275,14 @@ def test_no_password_gets_into_a_record(tmp_path: Path) -> None:
     assert "s3cret" not in content
 
 
+def test_a_folder_that_cannot_be_used_is_said_before_anything_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    done = program("watch", "demo:", "--json", "--record", str(tmp_path / "taken"))
+    assert done.returncode == 2
+    assert "cannot record in" in done.stderr
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize(
     "words",
     [("--no-faces",), ("--keep-days", "3"), ("--record", "x", "--max-disk", "0")],

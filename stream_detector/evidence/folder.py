@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stream_detector.errors import OutputError
+from stream_detector.errors import OutputError, UsageError
 
 LOG_NAME = "log.jsonl"
 _DAY_S = 86400.0
@@ -30,6 +30,22 @@ class RecordFolder:
         self._most_bytes = most_bytes
         self._keep_days = keep_days
         self._used_bytes = 0
+
+    def prepare(self) -> None:
+        """Make the folder itself.
+
+        Raises:
+            UsageError: it cannot be made, or not be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"cannot record in {self.root}: {error.strerror}; expected a folder that may be written to"
+            ) from error
 
     def new_run(self) -> Path:
         """Make the folder of a run, after removing runs that are too old.

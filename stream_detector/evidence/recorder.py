@@ -75,10 +75,10 @@ class Recorder:
         packets: Callable[[int], PacketRing | None],
         settings_sha256: str,
     ) -> None:
-        """Writes nothing yet.
+        """Makes the folder; writes nothing yet.
 
         Raises:
-            UsageError: the key to sign with is none.
+            UsageError: the folder cannot be written to, or the key to sign with is none.
             MissingDependency: what signing needs is not installed.
 
         Args:
@@ -96,6 +96,7 @@ class Recorder:
         self._gatherer = Gatherer()
         self._worker: Worker | None = None
         self._writing = _Writing(options)
+        self._writing.prepare()
 
     @property
     def run_folder(self) -> Path | None:
@@ -216,6 +217,9 @@ class _Writing:
         """Records that were lost since the log was last written to."""
         self._tried_at_s = float("-inf")
         self._synced_at_s = 0.0
+
+    def prepare(self) -> None:
+        self._folder.prepare()
 
     def open(self, header: dict[str, object]) -> None:
         self.run = self._folder.new_run()
