@@ -312,6 +312,11 @@ class FaceScore:
     else in this record follows from it."""
     quality: FaceQuality | None = None
     """None if not scored."""
+    p_fake_slow: float | None = None
+    """As `p_fake_rolling`, over `smoothing.SLOW` times the half-life: a swap that drops out for a second is
+    still in it. None where that is."""
+    scores_worth: float | None = None
+    """How many fresh scores `p_fake_rolling` rests on now: its effective sample size. None where that is."""
     doubt: Doubt | None = None
     """Why the state is `uncertain` whatever the score; None where it depends on the score."""
     alarm_level: float | None = None

@@ -7,6 +7,8 @@ UNKNOWN = 0.5
 """Where a score without evidence lies: neither real nor fake."""
 PRIOR_WEIGHT = 0.5
 """How many fresh scores the absence of knowledge weighs; it draws thin evidence towards UNKNOWN."""
+SLOW = 10.0
+"""The slow scale's half-life over the fast one's."""
 FADED_WEIGHT = 0.25
 """Evidence worth less than this many fresh scores is forgotten: after such a gap a face warms up anew,
 so that no verdict ever rests on a single look."""

@@ -25,7 +25,7 @@ from stream_detector.records import (
     StreamEvent,
     UnscoredFace,
 )
-from stream_detector.smoothing import Rolling, RollingScore
+from stream_detector.smoothing import SLOW, Rolling, RollingScore
 
 WARM_UP_SCORES = 3
 """No verdict on fewer scores than this: one odd frame is not evidence."""
@@ -38,6 +38,7 @@ LOST_FACES_KEPT = 1000
 @dataclass
 class _Face:
     rolling: RollingScore
+    slow: RollingScore
     alarm: FaceAlarm | None
     box: Box
     first_s: float
@@ -132,6 +133,7 @@ class Verdicts:
         doubt = self._doubt(crop)
         if doubt is None:
             face.rolling.add(crop.pts_s, p_fake)
+            face.slow.add(crop.pts_s, p_fake)
         if face.alarm is not None:
             turned = face.alarm.score(crop.pts_s, odds) if doubt is None else face.alarm.no_score(crop.pts_s)
             if turned:
@@ -233,10 +235,18 @@ class Verdicts:
             half_life_s = self._half_life_of.get(seen.stream, self._half_life_s)
             design = self._alarm_of.get(seen.stream)
             alarm = None if design is None else FaceAlarm(design)
-            face = _Face(RollingScore(half_life_s), alarm, seen.box, first_s=seen.pts_s, last_s=seen.pts_s)
+            face = _Face(
+                RollingScore(half_life_s),
+                RollingScore(SLOW * half_life_s),
+                alarm,
+                seen.box,
+                first_s=seen.pts_s,
+                last_s=seen.pts_s,
+            )
             self._faces[key] = face
         if self._tuned_half_life_s is not None:
             face.rolling.half_life_s = self._tuned_half_life_s
+            face.slow.half_life_s = SLOW * self._tuned_half_life_s
         face.box, face.last_s = seen.box, seen.pts_s
         face.captured_at_s, face.frame_index = seen.captured_at_s, seen.frame_index
         return face
@@ -285,6 +295,8 @@ class Verdicts:
             p_fake_rolling=face.shown,
             state=state,
             age_ms=(now_s - seen.captured_at_s) * 1000.0,
+            p_fake_slow=face.slow.at(seen.pts_s).p_fake if known else None,
+            scores_worth=rolling.weight if known else None,
             alarm_level=None if face.alarm is None or state is State.STALE else face.alarm.level,
             alarmed=raised,
         )

@@ -91,6 +91,8 @@ def test_a_score_has_the_promised_fields() -> None:
         "box": [-1, 2, 30, 40],
         "p_fake": 0.1235,
         "p_fake_rolling": None,
+        "p_fake_slow": None,
+        "scores_worth": None,
         "logit": None,
         "state": "warming_up",
         "doubt": None,

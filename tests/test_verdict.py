@@ -274,3 +274,24 @@ def test_a_face_turned_too_far_is_scored_but_uncertain_and_its_score_counts_for_
 def test_a_face_whose_turn_is_unknown_is_not_doubted() -> None:
     judge = Verdicts(half_life_s=2.0, band=BAND, max_turn=0.9)
     assert [turned(judge, None, i / 5).doubt for i in range(10)][-1] is None
+
+
+def test_a_swap_that_drops_out_for_a_second_stays_in_the_slow_score() -> None:
+    judge = verdicts()
+    for i in range(50):
+        before = see(judge, 0.95, i / 5)
+    for i in range(50, 60):
+        after = see(judge, 0.05, i / 5)
+    assert before.p_fake_rolling is not None
+    assert after.p_fake_rolling is not None
+    assert after.p_fake_slow is not None
+    assert after.p_fake_rolling < before.p_fake_rolling - 0.3
+    assert after.p_fake_slow > 0.7
+
+
+def test_a_score_says_how_many_fresh_ones_it_is_worth() -> None:
+    judge = verdicts()
+    assert see(judge, 0.5, 0.0).scores_worth == 1.0
+    worth = see(judge, 0.5, 2.0).scores_worth  # a half-life later
+    assert worth == pytest.approx(1.5)
+    assert miss(judge, 4.0).scores_worth == pytest.approx(0.75)

@@ -54,6 +54,8 @@ class _Score(_Logged):
     box: tuple[int, int, int, int]
     p_fake: _Part | None
     p_fake_rolling: _Part | None
+    p_fake_slow: _Part | None
+    scores_worth: float | None
     state: State
     age_ms: float
     logit: float | None
@@ -83,6 +85,8 @@ def score_content(record: FaceScore) -> dict[str, object]:
         "box": [box.x0, box.y0, box.x1, box.y1],
         "p_fake": record.p_fake,
         "p_fake_rolling": record.p_fake_rolling,
+        "p_fake_slow": record.p_fake_slow,
+        "scores_worth": record.scores_worth,
         "state": record.state,
         "age_ms": record.age_ms,
         "logit": record.logit,
@@ -124,6 +128,8 @@ def parse_score(content: Mapping[str, object], where: str) -> FaceScore:
         box=box,
         p_fake=found.p_fake,
         p_fake_rolling=found.p_fake_rolling,
+        p_fake_slow=found.p_fake_slow,
+        scores_worth=found.scores_worth,
         state=found.state,
         age_ms=found.age_ms,
         logit=found.logit,

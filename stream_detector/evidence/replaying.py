@@ -153,7 +153,16 @@ class _Run:
         self.replay.scores += 1
         for states, record in ((self.replay.states, again), (self.replay.recorded_states, recorded)):
             states[record.state] = states.get(record.state, 0) + 1
-        for name in ("p_fake", "p_fake_rolling", "state", "doubt", "alarm_level", "alarmed"):
+        for name in (
+            "p_fake",
+            "p_fake_rolling",
+            "p_fake_slow",
+            "scores_worth",
+            "state",
+            "doubt",
+            "alarm_level",
+            "alarmed",
+        ):
             was, now = getattr(recorded, name), getattr(again, name)
             if was != now:
                 self._differs(f"{where}: {name} was {was}, and is {now} now")

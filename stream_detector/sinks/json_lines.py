@@ -107,6 +107,8 @@ def score_fields(record: FaceScore, *, name: str | None, precision: str) -> dict
         "box": [box.x0, box.y0, box.x1, box.y1],
         "p_fake": _rounded(record.p_fake),
         "p_fake_rolling": _rounded(record.p_fake_rolling),
+        "p_fake_slow": _rounded(record.p_fake_slow),
+        "scores_worth": _rounded(record.scores_worth, 2),
         "logit": _rounded(record.logit),
         "state": record.state,
         "doubt": record.doubt,
