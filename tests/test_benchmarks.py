@@ -86,7 +86,7 @@ def test_the_alarm_benchmark_says_what_its_facts_are_and_gives_every_table(tmp_p
     assert done.exit_code == 0, done.output
     result = json.loads(out.read_text())["result"]
     assert result["facts"]["real_faces"] >= 20
-    assert {row["stated"] for row in result["rates"]} == {1.0, 10.0}
+    assert {row["stated"] for row in result["rates"]} == {1.0, 24.0}
     assert [row["duty"] for row in result["bursts"]][-1] == 1.0
     assert "| alarm |" in done.output
     assert result["facts"]["source"] in done.output

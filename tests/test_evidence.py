@@ -236,8 +236,11 @@ def test_a_disk_that_takes_no_more_ends_the_recording_and_not_the_run(
     assert '"type":"summary"' in done.stdout.splitlines()[-1]
     assert done.stderr.count("the run goes on") == 1
     (run,) = tmp_path.iterdir()
-    with pytest.raises(BrokenLog, match="the log has no end"):
-        verify_log(run / "log.jsonl")
+    entries, error = whole_entries(run / "log.jsonl")
+    assert error is None, "a record that did not fit leaves no torn line"
+    assert 0 < sum(entry.kind == "score" for entry in entries) < 60
+    kinds = {entry.kind for entry in entries}
+    assert "lost" in kinds or "end" not in kinds
 
 
 def test_without_faces_scores_are_kept_and_no_picture(clip: Path, model: Path, tmp_path: Path) -> None:
