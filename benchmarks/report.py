@@ -8,8 +8,10 @@ from typing import Any
 from benchmarks.alarm import alarm_table
 from benchmarks.capture import capture_table
 from benchmarks.gui import gui_table
+from benchmarks.peers import peers_table
 from benchmarks.pipeline import pipeline_table
 from benchmarks.scan import scan_table
+from benchmarks.scoring import scoring_table
 from benchmarks.soak import soak_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,6 +167,24 @@ def render_scan(content: dict[str, Any]) -> str:
     )
 
 
+def render_peers(content: dict[str, Any]) -> str:
+    """This program beside the published procedure, with the machine and the command."""
+    return f"{peers_table(content['result'])} {_measured(content)}"
+
+
+def render_scoring(content: dict[str, Any]) -> str:
+    """How fast and how exact each back-end is, with the machine and the command."""
+    return f"{scoring_table(content['result'])}\n{_measured(content)}"
+
+
+def _measured(content: dict[str, Any]) -> str:
+    machine = content["machine"]
+    return (
+        f"Measured with `{content['command']}` on {machine['cores']} cores of {machine['cpu']} "
+        f"({', '.join(machine['flags'])}), commit {machine['commit']}."
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "alarm": render_alarm,
     "pipeline": render_pipeline,
@@ -175,7 +195,9 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "gui": render_gui,
     "gui-soak": render_gui_soak,
     "parity": render_parity,
+    "peers": render_peers,
     "scan": render_scan,
+    "scoring": render_scoring,
 }
 """Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
 

@@ -107,7 +107,8 @@ def measure_scoring(*, seconds: float, rounds: int, batches: tuple[int, ...]) ->
             try:
                 scorer = way.open()
             except (StreamDetectorError, ImportError) as error:
-                unusable[way.name] = str(error)
+                # The reason alone, without the folder of whoever measured.
+                unusable[way.name] = str(error).partition(";")[0].replace(str(Path.home()), "~")
                 continue
             with closing(scorer):
                 logits[way.name] = np.concatenate(
