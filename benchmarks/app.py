@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,14 +36,11 @@ def pipeline(
     json: JsonFile = None,
 ) -> None:
     """Where the time goes: every stage alone on one thread, then the whole with all its threads."""
-    from benchmarks.harness import write_result
     from benchmarks.pipeline import measure_pipeline, pipeline_table
 
     settings = make_settings(sources=(clip,), score_hz=score_hz, backend=backend, precision=precision)
     result = measure_pipeline(settings, rounds=rounds)
-    sys.stdout.write(pipeline_table(result) + "\n")
-    if json is not None:
-        write_result(json, "pipeline", result, _command())
+    _tell("pipeline", result, pipeline_table(result), json)
 
 
 @app.command()
@@ -58,17 +55,14 @@ def gui(
 ) -> None:
     """What the window costs: painting, later verdicts, and with --soak its memory over time."""
     from benchmarks.gui import gui_table, measure_gui
-    from benchmarks.harness import write_result
     from benchmarks.soak import soak_gui, soak_table
 
     if soak is None:
         result = measure_gui(seconds=seconds, rounds=rounds)
-        sys.stdout.write(gui_table(result) + "\n")
+        _tell("gui", result, gui_table(result), json)
     else:
         result = soak_gui(minutes=soak)
-        sys.stdout.write(soak_table(result) + "\n")
-    if json is not None:
-        write_result(json, "gui" if soak is None else "gui-soak", result, _command())
+        _tell("gui-soak", result, soak_table(result), json)
 
 
 @app.command()
@@ -93,7 +87,6 @@ def capture(
         measure_overload,
         measure_streams,
     )
-    from benchmarks.harness import write_result
 
     result: dict[str, object] = {
         "delay": measure_delay(seconds=seconds),
@@ -101,9 +94,7 @@ def capture(
         "overload": measure_overload(seconds=soak or seconds, streams=3),
         "load_average": load_average(),
     }
-    sys.stdout.write(capture_table(result) + "\n")
-    if json is not None:
-        write_result(json, "capture", result, _command())
+    _tell("capture", result, capture_table(result), json)
 
 
 @app.command()
@@ -116,14 +107,11 @@ def scoring(
     json: JsonFile = None,
 ) -> None:
     """How fast each back-end scores faces, by batch size, and how exactly."""
-    from benchmarks.harness import write_result
     from benchmarks.scoring import BATCHES, measure_scoring, scoring_table
 
     batches = tuple(batch for batch in BATCHES if batch <= largest)
     result = measure_scoring(seconds=seconds, rounds=rounds, batches=batches)
-    sys.stdout.write(scoring_table(result) + "\n")
-    if json is not None:
-        write_result(json, "scoring", result, _command())
+    _tell("scoring", result, scoring_table(result), json)
 
 
 @app.command()
@@ -134,13 +122,10 @@ def peers(
     json: JsonFile = None,
 ) -> None:
     """This program beside the published way of judging a video, on the same clip, in turns."""
-    from benchmarks.harness import write_result
     from benchmarks.peers import measure_peers, peers_table
 
     result = measure_peers(clip, rounds=rounds, score_hz=score_hz)
-    sys.stdout.write(peers_table(result) + "\n")
-    if json is not None:
-        write_result(json, "peers", result, _command())
+    _tell("peers", result, peers_table(result), json)
 
 
 @app.command()
@@ -150,13 +135,10 @@ def latency(
 ) -> None:
     """From picture to verdict, by the time in its pixels, at 15, 30 and 60 frames a second."""
     load_media_libraries()
-    from benchmarks.harness import write_result
     from benchmarks.load import latency_table, measure_latency
 
     result = measure_latency(seconds=seconds)
-    sys.stdout.write(latency_table(result) + "\n")
-    if json is not None:
-        write_result(json, "latency", result, _command())
+    _tell("latency", result, latency_table(result), json)
 
 
 @app.command()
@@ -168,13 +150,10 @@ def batches(
 ) -> None:
     """What the size and the patience of micro-batches do to throughput and age."""
     load_media_libraries()
-    from benchmarks.harness import write_result
     from benchmarks.load import measure_sweep, sweep_table
 
     result = measure_sweep(seconds=seconds, streams=streams, score_hz=score_hz)
-    sys.stdout.write(sweep_table(result) + "\n")
-    if json is not None:
-        write_result(json, "batches", result, _command())
+    _tell("batches", result, sweep_table(result), json)
 
 
 @app.command()
@@ -188,15 +167,12 @@ def capacity(
 ) -> None:
     """How many live streams this machine carries."""
     load_media_libraries()
-    from benchmarks.harness import write_result
     from benchmarks.load import capacity_table, measure_capacity
 
     result = measure_capacity(
         seconds=seconds, most=most, score_hz=score_hz, rate_hz=rate, deadline_ms=deadline
     )
-    sys.stdout.write(capacity_table(result) + "\n")
-    if json is not None:
-        write_result(json, "capacity", result, _command())
+    _tell("capacity", result, capacity_table(result), json)
 
 
 @app.command()
@@ -208,13 +184,10 @@ def overload(
 ) -> None:
     """What becomes of verdicts as more is asked of the scorer than it can do."""
     load_media_libraries()
-    from benchmarks.harness import write_result
     from benchmarks.load import measure_overload_curve, overload_table
 
     result = measure_overload_curve(seconds=seconds, streams=streams, rate_hz=rate)
-    sys.stdout.write(overload_table(result) + "\n")
-    if json is not None:
-        write_result(json, "overload", result, _command())
+    _tell("overload", result, overload_table(result), json)
 
 
 @app.command()
@@ -228,14 +201,11 @@ def alarm(
 ) -> None:
     """Whether the alarm keeps the rate it states, and how soon it finds fakes: a seeded simulation."""
     from benchmarks.alarm import alarm_table, measure_alarm, stand_in_facts
-    from benchmarks.harness import write_result
     from stream_detector.scorers.choice import read_spec
 
     facts = read_spec(model, backend="auto", precision="auto").alarm or stand_in_facts()
     result = measure_alarm(facts, alarms=alarms)
-    sys.stdout.write(alarm_table(result) + "\n")
-    if json is not None:
-        write_result(json, "alarm", result, _command())
+    _tell("alarm", result, alarm_table(result), json)
 
 
 @app.command()
@@ -249,13 +219,10 @@ def scan(
 ) -> None:
     """How often the verdict on a whole file is wrong, and how fast files are scanned."""
     load_media_libraries()
-    from benchmarks.harness import write_result
     from benchmarks.scan import measure_scan, scan_table
 
     result = measure_scan(folder, jobs=jobs, score_hz=score_hz)
-    sys.stdout.write(scan_table(result) + "\n")
-    if json is not None:
-        write_result(json, "scan", result, _command())
+    _tell("scan", result, scan_table(result), json)
 
 
 @app.command()
@@ -297,6 +264,15 @@ def report(
 def main() -> int:
     """Run one benchmark; returns the exit code."""
     return run_program("benchmarks", app)
+
+
+def _tell(name: str, result: dict[str, Any], table: str, file: Path | None) -> None:
+    """Print a result as its table, and write it where it was asked for."""
+    from benchmarks.harness import write_result
+
+    sys.stdout.write(table + "\n")
+    if file is not None:
+        write_result(file, name, result, _command())
 
 
 def _command() -> str:

@@ -50,7 +50,7 @@ class Contract(_Frozen):
     @property
     def sha256(self) -> str:
         """Hash of the canonical JSON: the identity of the contract."""
-        return _sha256_of_json(self.model_dump(mode="json"))
+        return sha256_of_json(self.model_dump(mode="json"))
 
 
 class UncertainBand(_Frozen):
@@ -186,12 +186,12 @@ class ModelSpec(_Frozen):
         """One hash for the model: that of its file, or of the list of hashes where it has several."""
         if len(self.files) == 1:
             return next(iter(self.files.values()))
-        return _sha256_of_json(dict(sorted(self.files.items())))
+        return sha256_of_json(dict(sorted(self.files.items())))
 
     @property
     def sha256(self) -> str:
         """Hash of the canonical JSON of everything above; the sidecar holds it as `spec_sha256`."""
-        return _sha256_of_json(self.model_dump(mode="json", exclude_none=True))
+        return sha256_of_json(self.model_dump(mode="json", exclude_none=True))
 
     def margin(self, face_model: str) -> float:
         """The crop margin for boxes drawn by `face_model`.
@@ -362,6 +362,7 @@ def _tensors(named: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> str:
     )
 
 
-def _sha256_of_json(content: object) -> str:
+def sha256_of_json(content: object) -> str:
+    """Hash of the canonical JSON of `content`, as 64 hexadecimal digits."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

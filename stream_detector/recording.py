@@ -1,12 +1,11 @@
 """A recorder for a run: what it must know of the pipeline."""
 
-import hashlib
-import json
 from typing import TYPE_CHECKING
 
 from stream_detector.evidence.gathering import POST_ROLL_S, PRE_ROLL_S
 from stream_detector.evidence.options import RecordOptions
 from stream_detector.evidence.recorder import Recorder
+from stream_detector.model_spec import sha256_of_json
 from stream_detector.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,4 +35,4 @@ def recorder_of(pipeline: "Pipeline", settings: Settings, options: RecordOptions
 def settings_sha256(settings: Settings) -> str:
     """Hash of everything that was set but for the sources, which may hold passwords."""
     content = settings.model_dump(mode="json", exclude={"sources": True, "configured": {"__all__": {"url"}}})
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256_of_json(content)

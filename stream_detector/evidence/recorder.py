@@ -5,7 +5,6 @@ caller        crops and alarms in the making  the run's records   jobs: Handoff,
 record (1)    the log, every file           jobs                  the disk
 """
 
-import hashlib
 import json
 import logging
 import tempfile
@@ -29,6 +28,7 @@ from stream_detector.evidence.packets import PacketRing, write_clip
 from stream_detector.evidence.signing import Signer
 from stream_detector.evidence_map import with_evidence_map
 from stream_detector.handoff import Closed, Handoff
+from stream_detector.model_spec import sha256_of_json
 from stream_detector.records import (
     EventKind,
     FaceScore,
@@ -122,7 +122,9 @@ class Recorder:
                 "begun_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 **{key: value for key, value in asdict(header).items() if key not in ("alarm", "band")},
                 "settings_sha256": self._settings_sha256,
-                "calibration_sha256": None if calibration is None else _sha256(calibration.model_dump()),
+                "calibration_sha256": None
+                if calibration is None
+                else sha256_of_json(calibration.model_dump()),
                 "faces": self._options.faces,
                 "judging": judging.model_dump(mode="json"),
             }
@@ -332,8 +334,3 @@ def _pictures(score: FaceScore) -> list[tuple[str, Image]]:
 
 def _png(image: Image) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-def _sha256(content: object) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
