@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
@@ -24,28 +25,39 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Detector(nn.Module):
-    """Xception as it is trained: dropout on the pooled features, fixed BatchNorm statistics."""
+    """Xception as it is trained: dropout on the pooled features, fixed BatchNorm statistics.
+
+    The statistics being fixed, each step folds the BatchNorms into the kernels and runs the folded
+    network: the same sums, and on CPUs over half as many pictures a second more.
+    """
 
     def __init__(self, network: Xception, dropout: float) -> None:
         super().__init__()
         self.network = network
         self.dropout = nn.Dropout(dropout)
+        # In a tuple, so that it is no part of the parameters and the state: its weights are never used.
+        self._folded = (_Features(network.folded()),)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(n, S, S, 3) uint8 RGB -> logit (n,) float32."""
-        features = self.network.features((pictures.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
+        inputs = (pictures.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+        weights = {f"network.{name}": value for name, value in self.network.folded_weights().items()}
+        features: Tensor = functional_call(self._folded[0], weights, inputs)
         with torch.autocast(pictures.device.type, enabled=False):
             weight, bias = self.network.direction()
             pooled: Tensor = self.dropout(features.float().mean((2, 3)))
             return pooled @ weight + bias
 
-    def train(self, mode: bool = True) -> Self:
-        """Training mode for all but the BatchNorms."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
+
+class _Features(nn.Module):
+    """The last feature map as a call, which is what functional_call calls."""
+
+    def __init__(self, network: Xception) -> None:
+        super().__init__()
+        self.network = network.to("meta")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network.features(inputs)
 
 
 class Run:

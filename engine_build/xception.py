@@ -10,6 +10,7 @@ picture (n, 3, S, S) in [-1, 1]
 """
 
 import copy
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -169,26 +170,52 @@ class Xception(nn.Module):
     def folded(self) -> Self:
         """A copy for inference whose BatchNorms are folded into the convolutions before them."""
         copied = copy.deepcopy(self).eval()
-        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
+        for conv, norm in self._norms():
             _fold(copied, conv, norm)
-        for conv, norm in (("conv3", "bn3"), ("conv4", "bn4")):
-            _fold(copied, f"{conv}.pointwise", norm)
+        return copied
+
+    def folded_weights(self) -> dict[str, Tensor]:
+        """The weights that `folded` has, as functions of this network's own: gradients flow through them.
+
+        With fixed statistics a BatchNorm is one factor and one term per channel, so that training may
+        multiply kernels in place of pictures; torch.func.functional_call runs the copy with these.
+        """
+        weights: dict[str, Tensor] = dict(self.named_parameters())
+        for conv, norm in self._norms():
+            before, after = _pair(self, conv, norm)
+            assert after.running_mean is not None
+            assert after.running_var is not None
+            factor = weights.pop(f"{norm}.weight") * torch.rsqrt(after.running_var + after.eps)
+            weights[f"{conv}.weight"] = before.weight * factor[:, None, None, None]
+            weights[f"{conv}.bias"] = weights.pop(f"{norm}.bias") - after.running_mean * factor
+        return weights
+
+    def _norms(self) -> Iterator[tuple[str, str]]:
+        """Each convolution that a BatchNorm follows, and that BatchNorm, by name."""
+        yield from (
+            ("conv1", "bn1"),
+            ("conv2", "bn2"),
+            ("conv3.pointwise", "bn3"),
+            ("conv4.pointwise", "bn4"),
+        )
         for number in range(1, 5 + self.middle_blocks):
             block = f"block{number}"
-            layers = dict(copied.get_submodule(f"{block}.rep").named_children())
-            for index, layer in layers.items():
+            for index, layer in self.get_submodule(f"{block}.rep").named_children():
                 if isinstance(layer, SeparableConv2d):
-                    _fold(copied, f"{block}.rep.{index}.pointwise", f"{block}.rep.{int(index) + 1}")
-            if copied.get_submodule(block).skip is not None:
-                _fold(copied, f"{block}.skip", f"{block}.skipbn")
-        return copied
+                    yield f"{block}.rep.{index}.pointwise", f"{block}.rep.{int(index) + 1}"
+            if self.get_submodule(block).skip is not None:
+                yield f"{block}.skip", f"{block}.skipbn"
+
+
+def _pair(model: nn.Module, conv: str, norm: str) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    before, after = model.get_submodule(conv), model.get_submodule(norm)
+    if not isinstance(before, nn.Conv2d) or not isinstance(after, nn.BatchNorm2d):
+        raise TypeError(f"{conv} and {norm} must be a convolution and a BatchNorm")
+    return before, after
 
 
 def _fold(model: nn.Module, conv: str, norm: str) -> None:
     """Fold the BatchNorm named `norm` into the convolution named `conv`, in place."""
-    before, after = model.get_submodule(conv), model.get_submodule(norm)
-    if not isinstance(before, nn.Conv2d) or not isinstance(after, nn.BatchNorm2d):
-        raise TypeError(f"{conv} and {norm} must be a convolution and a BatchNorm")
-    for name, layer in ((conv, fuse_conv_bn_eval(before, after)), (norm, nn.Identity())):
+    for name, layer in ((conv, fuse_conv_bn_eval(*_pair(model, conv, norm))), (norm, nn.Identity())):
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)

@@ -21,6 +21,7 @@ from engine_build.recipe import Recipe, make_recipe, steps_for
 from engine_build.self_blend import self_blended
 from engine_build.train import Description, Machine, Outcome, train
 from engine_build.training_data import Pairs, StepBatches, check_apart, usable_faces
+from engine_build.training_run import Detector
 from engine_build.training_state import load_state, save_state, write_whole
 from engine_build.weights import build_detector, read_weights
 from engine_build.xception import Xception
@@ -74,6 +75,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run(read_faces(folder), tmp_path_factory.mktemp("whole"), recipe())
+
+
+def test_folding_the_norms_into_each_step_changes_neither_logit_nor_gradient() -> None:
+    network = small_xception(rows=1).eval()
+    pictures = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    detector = Detector(network, dropout=0.0)
+    detector(pictures).sum().backward()
+    folded = {
+        name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None
+    }
+    network.zero_grad()
+    logits, _ = network((pictures.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
+    logits.sum().backward()
+    torch.testing.assert_close(detector(pictures), logits)
+    assert folded.keys() == dict(network.named_parameters()).keys()
+    for name, value in network.named_parameters():
+        torch.testing.assert_close(folded[name], value.grad, rtol=1e-3, atol=1e-4)
+    assert detector.state_dict().keys() == {f"network.{name}" for name in network.state_dict()}
 
 
 def test_a_gradual_run_trains_the_head_then_the_last_blocks_then_all() -> None:
