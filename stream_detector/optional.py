@@ -3,6 +3,9 @@
 import os
 import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -19,6 +22,11 @@ _DEBIAN_PACKAGE = {
     "libxcb-cursor.so.0": "libxcb-cursor0",
     "libgomp.so.1": "libgomp1",
 }
+
+_NOT_FOR_FACES = ("matplotlib", "matplotlib.pyplot", "sounddevice")
+"""What MediaPipe imports to draw and to record sound: a fifth of this program's start, and sounddevice
+opens the sound system."""
+_standing_in = threading.Lock()
 
 
 def require(module: str, *, why: str, extra: str | None = None) -> ModuleType:
@@ -38,6 +46,9 @@ def require(module: str, *, why: str, extra: str | None = None) -> ModuleType:
         _silence_onnxruntime_telemetry()
     target = "stream-detector" if extra is None else f"stream-detector[{extra}]"
     try:
+        if module == "mediapipe":
+            with stand_ins(*_NOT_FOR_FACES):
+                return import_module(module)
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name != module.partition(".")[0]:
@@ -83,6 +94,43 @@ def load_media_libraries() -> None:
     """
     require("av", why="reading pictures")
     require("cv2", why="scaling pictures")
+
+
+@contextmanager
+def stand_ins(*names: str) -> Iterator[None]:
+    """Import nothing for `import NAME` inside, until somebody asks the module that it gives for anything.
+
+    Whatever it is asked for, the real module answers; outside, `import NAME` is as ever. A module that is
+    loaded already is left alone.
+
+    Args:
+        names: dotted; a parent before its children.
+    """
+    with _standing_in:
+        placed = {name: _StandIn(name) for name in names if name not in sys.modules}
+        sys.modules.update(placed)
+        for name, module in placed.items():
+            parent, _, child = name.rpartition(".")
+            if parent in placed:
+                vars(placed[parent])[child] = module
+        try:
+            yield
+        finally:
+            for module in placed.values():
+                module.step_aside()
+
+
+class _StandIn(ModuleType):
+    def step_aside(self) -> None:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+    def __getattr__(self, name: str) -> object:
+        parent = sys.modules.get(self.__name__.rpartition(".")[0])
+        if isinstance(parent, _StandIn):
+            parent.step_aside()
+        self.step_aside()
+        return getattr(import_module(self.__name__), name)
 
 
 def _silence_openvino_telemetry() -> None:
