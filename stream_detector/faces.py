@@ -1,49 +1,17 @@
-"""Finds faces in pictures with MediaPipe."""
+"""Finds faces in the pictures of one stream."""
 
-import math
-import os
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from statistics import fmean
-from typing import Any, Literal, get_args
-
-import cv2
 import numpy as np
 
-from stream_detector import assets
-from stream_detector.errors import BackendError, MissingDependency, UsageError
-from stream_detector.optional import load_failure, require
+from stream_detector.errors import UsageError
+from stream_detector.face_detectors import FaceDetectors, FaceModel
 from stream_detector.records import Box, FoundFace, Image
 from stream_detector.tiles import HINT_CONFIDENCE, CloserLook
-
-FaceModel = Literal["full-range-sparse", "short-range"]
-"""Full range finds faces down to a tenth of the picture's width; short range only near ones."""
-
-_LARGEST_INPUT_PX = 1920
-"""MediaPipe copies what it is given and samples 192x192 from it: beyond this side the copy costs
-more than the network, and shrinking first saves two thirds of it at 8K."""
-_SHRUNK_INPUT_PX = 1280
-_CENTRE_BELOW_POINTS = {"full-range-sparse": 0.03, "short-range": 0.08}
-"""How far the centre of a box lies below the mean of its key points, in box heights: measured on 96
-portraits, give or take .02."""
-_CHATTER = (
-    "INFO: Created TensorFlow Lite XNNPACK delegate",
-    "WARNING: All log messages before absl::InitializeLog()",
-    "inference_feedback_manager.cc",
-)
-"""What MediaPipe writes to stderr whenever a detector opens, and no setting turns off."""
-_stderr_lock = threading.Lock()
 
 
 class MediaPipeFaceFinder:
     """Finds faces with MediaPipe's BlazeFace (Bazarevsky et al., 2019, arXiv:1907.05047).
 
-    Opened, used and closed by one thread. It must be closed: a detector left to the garbage collector
-    closes itself inside whatever call is going on, which can stop for ever on MediaPipe's own locks.
+    Opened, used and closed by one thread. It must be closed, see `FaceDetectors`.
     """
 
     def __init__(
@@ -52,46 +20,36 @@ class MediaPipeFaceFinder:
         *,
         min_confidence: float = 0.5,
         tiles: bool = True,
+        detectors: FaceDetectors | None = None,
     ) -> None:
         """Open the detector; takes about a second the first time.
 
         Args:
             face_model: which network draws the boxes; box sizes differ between the two.
             min_confidence: below it a detection is not reported, in [0, 1].
-            tiles: look closer at parts of large pictures, so that small faces are found too.
+            tiles: also look closer at parts of large pictures, so that small faces are found too.
+            detectors: used, not closed; from `shared_detectors`. None: one of its own.
 
         Raises:
             UsageError: an unknown face model, or a confidence outside [0, 1].
             MissingDependency: MediaPipe is not installed, or does not load.
             BackendError: MediaPipe refuses its model.
+            ValueError: `detectors` are of another face model or confidence.
+            Closed: `detectors` were closed.
         """
-        if face_model not in get_args(FaceModel):
-            raise UsageError(
-                f"unknown face model {face_model!r}: expected {' or '.join(get_args(FaceModel))}; choose one"
-            )
         if not 0.0 <= min_confidence <= 1.0:
             raise UsageError(
                 f"a face confidence of {min_confidence} makes no sense: expected 0 to 1; choose another"
             )
+        floor = min(min_confidence, HINT_CONFIDENCE) if tiles else min_confidence
+        self._own = FaceDetectors(face_model, min_confidence=floor) if detectors is None else None
+        self._detectors = detectors or self._own
+        assert self._detectors is not None
+        if (self._detectors.face_model, self._detectors.min_confidence) != (face_model, floor):
+            raise ValueError(f"these detectors are not for {face_model} from a confidence of {floor} on")
         self.face_model: str = face_model
-        self._mediapipe: Any = require("mediapipe", why="finding faces")
-        self._clock_ms = 0
         self._look = CloserLook(min_confidence) if tiles else None
-        if tiles:
-            min_confidence = min(min_confidence, HINT_CONFIDENCE)
-        model = (
-            assets.full_range_face_model()
-            if face_model == "full-range-sparse"
-            else assets.short_range_face_model()
-        )
-        with _without_chatter():
-            self._detector: Any = self._open(model, min_confidence)
-            try:
-                # Some of the chatter comes with the first picture, from a thread of MediaPipe's own.
-                self._detect(np.zeros((64, 64, 3), np.uint8))
-            except BaseException:
-                self.close()
-                raise
+        self._detectors.warm()
 
     def find(self, image: Image) -> list[FoundFace]:
         """The faces in `image`, most confident first.
@@ -107,82 +65,40 @@ class MediaPipeFaceFinder:
 
         Raises:
             ValueError: another shape or dtype, or the finder is closed.
+            MissingDependency, BackendError, Closed: as when it was opened; another detector is opened when
+                others use all there are.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"image must be (height, width, 3) uint8, got {image.shape} {image.dtype}")
-        if self._detector is None:
+        detectors = self._detectors
+        if detectors is None:
             raise ValueError("this face finder is closed")
         if self._look is None:
-            faces = self._detect(image)
+            faces = detectors.detect(image)
         else:
             height_px, width_px = image.shape[:2]
-            faces = self._look.at(width_px, height_px, lambda part: self._detect_in(image, part))
+            faces = self._look.at(width_px, height_px, lambda part: _detect_in(detectors, image, part))
         return sorted(faces, key=lambda face: -face.confidence)
 
     def close(self) -> None:
         """Free native resources. Calling it twice is fine."""
-        if self._detector is not None:
-            self._detector.close()
-            self._detector = None
-
-    def _open(self, model: Path, min_confidence: float) -> Any:
-        tasks = self._mediapipe.tasks
-        options = tasks.vision.FaceDetectorOptions(
-            base_options=tasks.BaseOptions(model_asset_path=str(model)),
-            running_mode=tasks.vision.RunningMode.VIDEO,
-            min_detection_confidence=min_confidence,
-        )
-        try:
-            return tasks.vision.FaceDetector.create_from_options(options)
-        except OSError as error:  # libmediapipe is loaded here, not at import
-            raise MissingDependency(load_failure("mediapipe", "finding faces", str(error))) from error
-        except (RuntimeError, ValueError) as error:
-            raise BackendError(
-                f"MediaPipe cannot open its face model {model.name}: {error}; "
-                f"install the version this program is made for: pip install 'mediapipe==0.10.33'"
-            ) from error
-
-    def _detect_in(self, image: Image, part: Box) -> list[FoundFace]:
-        found = self._detect(image[part.y0 : part.y1, part.x0 : part.x1])
-        return [_moved(face, part.x0, part.y0) for face in found]
-
-    def _detect(self, image: Image) -> list[FoundFace]:
-        """One run of the network; boxes in pixels of `image`."""
-        height, width = image.shape[:2]
-        scale = 1.0
-        if max(height, width) > _LARGEST_INPUT_PX:
-            scale = max(height, width) / _SHRUNK_INPUT_PX
-            size = (max(1, round(width / scale)), max(1, round(height / scale)))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        self._clock_ms += 1  # VIDEO mode refuses a time that does not grow; media time may stand still
-        picture = self._mediapipe.Image(
-            image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
-        )
-        result = self._detector.detect_for_video(picture, self._clock_ms)
-        below = _CENTRE_BELOW_POINTS[self.face_model]
-        return [_found(detection, width, height, scale, below) for detection in result.detections]
+        if self._own is not None:
+            self._own.close()
+        self._detectors = self._own = None
 
 
-def _found(detection: Any, width: int, height: int, scale: float, below: float) -> FoundFace:
-    """MediaPipe's record in ours, in pixels of the picture before it was shrunk by `scale`.
-
-    MediaPipe pushes a box that begins outside the picture back to its edge, whole, by up to half a face.
-    The key points stay where they are, and the box's centre lies within 2 % of its side of where their
-    mean tells, so such a box is put back.
+def shared_detectors(face_model: FaceModel, *, most: int) -> FaceDetectors:
+    """For all the finders of a run that look with tiles, at the usual confidence.
 
     Args:
-        below: how far the centre of a box lies below the mean of the key points, in box heights.
+        most: how many looks can go on at the same time.
     """
-    box = detection.bounding_box
-    wide, high = max(1, round(box.width * scale)), max(1, round(box.height * scale))
-    points = tuple((float(p.x) * width, float(p.y) * height) for p in detection.keypoints or ())
-    x0, y0 = math.floor(box.origin_x * scale), math.floor(box.origin_y * scale)
-    if points and x0 <= 0:
-        x0 = min(0, round(fmean(x for x, _ in points) - wide / 2))
-    if points and y0 <= 0:
-        y0 = min(0, round(fmean(y for _, y in points) + below * high - high / 2))
-    confidence = min(1.0, max(0.0, float(detection.categories[0].score)))
-    return FoundFace(Box(x0, y0, x0 + wide, y0 + high), confidence, points)
+    return FaceDetectors(face_model, min_confidence=HINT_CONFIDENCE, most=most)
+
+
+def _detect_in(detectors: FaceDetectors, image: Image, part: Box) -> list[FoundFace]:
+    found = detectors.detect(image[part.y0 : part.y1, part.x0 : part.x1])
+    return [_moved(face, part.x0, part.y0) for face in found]
 
 
 def _moved(face: FoundFace, dx: int, dy: int) -> FoundFace:
@@ -193,32 +109,3 @@ def _moved(face: FoundFace, dx: int, dy: int) -> FoundFace:
         confidence=face.confidence,
         key_points=tuple((x + dx, y + dy) for x, y in face.key_points),
     )
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Hold back what native code writes to stderr, and pass on all of it but the known chatter.
-
-    Redirects file descriptor 2 of the whole process for as long as the block takes, since native code
-    writes past `sys.stderr`. What other threads write meanwhile arrives late, but arrives.
-    """
-    with _stderr_lock:
-        try:
-            terminal = os.dup(2)
-        except OSError:  # no stderr at all: a windowed program
-            yield
-            return
-        with tempfile.TemporaryFile() as held:
-            if sys.stderr is not None:
-                sys.stderr.flush()
-            os.dup2(held.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(terminal, 2)
-                held.seek(0)
-                kept = [line for line in held if not any(known.encode() in line for known in _CHATTER)]
-                if kept:
-                    with suppress(OSError):  # nobody may be left to read it
-                        os.write(terminal, b"".join(kept))
-                os.close(terminal)

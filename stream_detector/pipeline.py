@@ -3,9 +3,11 @@
 thread           owns                       takes from               gives to
 read    (1/live) the source's container     network, device          frames: the capture thread
 capture (1/str.) files; else the watchdog   file, or read            frames: Handoff(1); live: newest wins
-find    (1/str.) MediaPipe, the tracker     frames                   crops and notices: one CropExchange
+find    (1/str.) the tracker                frames                   crops and notices: one CropExchange
 score   (1)      the model, the verdicts    crops of ALL streams     records: one Handoff
 caller           stdout, or a window        records                  the world
+
+The find threads share MediaPipe's detectors; a look has one to itself.
 
 Streams come and go while the run lasts. Stopping runs down the table: stop the source, close the
 hand-off, join the thread, next. An error travels the way of the data and is raised in the caller; one
@@ -30,6 +32,7 @@ from stream_detector.errors import ShutdownError, SourceError
 from stream_detector.evidence.log_records import Judging, StreamJudging
 from stream_detector.evidence.packets import PacketRing
 from stream_detector.exchange import CropExchange
+from stream_detector.faces import shared_detectors
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.health import RunStatus
 from stream_detector.judging import Judge
@@ -46,6 +49,7 @@ from stream_detector.records import (
     StreamEvent,
     StreamSnapshot,
 )
+from stream_detector.rest import usable_processors
 from stream_detector.scorers.choice import choose_scorer, read_spec
 from stream_detector.settings import (
     OPEN_TIMEOUT_S,
@@ -112,6 +116,7 @@ class Pipeline:
             capacity=settings.max_batch,
             stays=settings.stay,
         )
+        self._detectors = shared_detectors(settings.face_model, most=usable_processors())
         self._spec = read_spec(settings.model, backend=settings.backend, precision=settings.precision)
         self.alarm = self._design(settings.false_alarms_per_day)
         """By what streams without a false-alarm rate of their own raise alarms; None: nothing ever does."""
@@ -354,7 +359,7 @@ class Pipeline:
                 exchange=self._exchange,
                 ledger=self._ledger,
                 spec=self._spec,
-                face_model=self._settings.face_model,
+                detectors=self._detectors,
                 neighbours=lambda: len(self._present()),
                 on_failure=partial(self._failures.__setitem__, number),
             )
@@ -436,9 +441,12 @@ class Pipeline:
             stream.close()
         self._exchange.close()
         self._records.close()
-        for stream in streams:
-            stream.join(self.patience_s)
-        self._scoring.join(self.patience_s)
+        try:
+            for stream in streams:
+                stream.join(self.patience_s)
+            self._scoring.join(self.patience_s)
+        finally:
+            self._detectors.close()
 
 
 class _RunEnd:

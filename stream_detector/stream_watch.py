@@ -11,6 +11,7 @@ import av  # noqa: F401  (before OpenCV, see optional.load_media_libraries)
 from stream_detector.errors import SourceError
 from stream_detector.evidence.packets import PacketRing
 from stream_detector.exchange import CropExchange, Notice
+from stream_detector.face_detectors import FaceDetectors
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.handoff import Closed, Handoff
 from stream_detector.health import StreamStatus
@@ -19,7 +20,7 @@ from stream_detector.look import Look
 from stream_detector.model_spec import ModelSpec
 from stream_detector.records import EventKind, Frame, Reason, StreamEvent, StreamSnapshot, StreamState
 from stream_detector.rest import rest_s, usable_processors
-from stream_detector.settings import FaceModel, StreamSettings
+from stream_detector.settings import StreamSettings
 from stream_detector.sources.address import SourceAddress, SourceKind
 from stream_detector.sources.demo import DemoSource
 from stream_detector.sources.pacing import Paced
@@ -48,7 +49,7 @@ class StreamWatch:
         exchange: CropExchange,
         ledger: Ledger,
         spec: ModelSpec,
-        face_model: FaceModel,
+        detectors: FaceDetectors,
         neighbours: Callable[[], int],
         on_failure: Callable[[SourceError], None],
     ) -> None:
@@ -58,6 +59,7 @@ class StreamWatch:
             number: the stream's; `exchange` knows it.
             address: of `settings.url`.
             spec: of the model that will score.
+            detectors: used, not closed; from `faces.shared_detectors`.
             neighbours: how many streams are watched now, this one among them.
             on_failure: told when the source breaks, before STREAM_FAILED goes out.
         """
@@ -70,7 +72,7 @@ class StreamWatch:
         self.newest: Frame | None = None
         """What was decoded last; any thread may look."""
         self._exchange, self._ledger = exchange, ledger
-        self._spec, self._face_model = spec, face_model
+        self._spec, self._detectors = spec, detectors
         self._neighbours, self._on_failure = neighbours, on_failure
         self._frames: Handoff[Frame] = Handoff(1, lossless=True)
         self._looks_left_out = 0  # due, but they would have taken the scorer's time; counted by find
@@ -161,7 +163,7 @@ class StreamWatch:
 
     def _find(self) -> None:
         processors, rested_at_s = usable_processors(), 0.0
-        finder = MediaPipeFaceFinder(self._face_model)
+        finder = MediaPipeFaceFinder(self._detectors.face_model, detectors=self._detectors)
         with closing(finder):
             look = Look(self.number, finder, self._spec, self.settings)
             try:

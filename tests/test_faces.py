@@ -12,7 +12,8 @@ import pytest
 
 from stream_detector import assets
 from stream_detector.errors import UsageError
-from stream_detector.faces import FaceModel, MediaPipeFaceFinder, _without_chatter
+from stream_detector.face_detectors import FaceModel, _without_chatter
+from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.records import Box, FoundFace, Image
 
 PORTRAIT_BOX = Box(173, 67, 276, 170)
