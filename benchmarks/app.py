@@ -261,6 +261,38 @@ def report(
         raise typer.Exit(1)
 
 
+@app.command()
+def memory(
+    streams: Annotated[int, typer.Option(metavar="N", min=1, help="How many further streams.")] = 8,
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="To go on once all had a verdict.")
+    ] = 20.0,
+    json: JsonFile = None,
+) -> None:
+    """How much memory one live stream takes, and each further one."""
+    load_media_libraries()
+    from benchmarks.memory import measure_memory, memory_table
+
+    result = measure_memory(streams=streams, seconds=seconds)
+    _tell("memory", result, memory_table(result), json)
+
+
+@app.command()
+def start(
+    clip: Annotated[
+        Path | None, typer.Argument(metavar="[CLIP]", help="A file with a face.  [default: the demo]")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    json: JsonFile = None,
+) -> None:
+    """From the start of the program to its first verdict on a file, cold and warm."""
+    load_media_libraries()
+    from benchmarks.start import measure_start, start_table
+
+    result = measure_start(clip, rounds=rounds)
+    _tell("start", result, start_table(result), json)
+
+
 def main() -> int:
     """Run one benchmark; returns the exit code."""
     return run_program("benchmarks", app)
