@@ -226,6 +226,21 @@ def scan(
 
 
 @app.command()
+def sizes(
+    faces: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Crops as train takes them: also measure the AUC.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 4,
+    json: JsonFile = None,
+) -> None:
+    """What a face costs by the side of the network's input, and which layers take the time."""
+    from benchmarks.sizes import measure_sizes, sizes_table
+
+    result = measure_sizes(rounds=rounds, faces=faces)
+    _tell("sizes", result, sizes_table(result), json)
+
+
+@app.command()
 def examples(folder: Annotated[Path, typer.Argument(metavar="FOLDER")]) -> None:
     """Encode what a scan may meet, drawn from the demo: for the pictures in the documentation."""
     from benchmarks.clips import encode_examples

@@ -23,6 +23,8 @@ _PACKAGES = (
     "openvino",
     "onnxruntime",
 )
+_VNNI_MACS = 64
+"""Multiply-adds of one 512-bit VNNI instruction on bytes; two such units a core are assumed."""
 _TELLING_FLAGS = (
     "avx2",
     "avx512f",
@@ -77,6 +79,26 @@ def write_result(path: Path, name: str, result: dict[str, object], command: str)
     """Write `result` with the machine and the command that made it."""
     content = {"name": name, "command": command, "machine": machine(), "result": result}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def int8_peak() -> dict[str, object] | None:
+    """Multiply-adds of bytes that the cores can begin in a second; None where that is not known.
+
+    From the clock that the system states: a core that runs faster, or has one such unit, is not seen.
+    """
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    clocks = [float(line.partition(":")[2]) for line in text.splitlines() if line.startswith("cpu MHz")]
+    if not clocks or "avx512_vnni" not in _flags():
+        return None
+    per_s = 2 * _VNNI_MACS * 1e6 * sum(clocks)
+    return {
+        "macs_per_s": per_s,
+        "says": (
+            f"At the stated clock this machine can begin {per_s / 1e9:.0f} billion multiply-adds of bytes a "
+            f"second ({len(clocks)} cores at {clocks[0]:.0f} MHz, two 512-bit VNNI units each assumed)"
+        ),
+    }
 
 
 def _cpu_name() -> str:

@@ -75,13 +75,14 @@ def _stages_once(settings: Settings, watches: dict[str, Stopwatch]) -> tuple[flo
         max_batch=settings.max_batch,
     )
     finder = MediaPipeFaceFinder(settings.face_model)
-    reader = Reader(parse_address(settings.sources[0]), threads=1)
+    find_hz = settings.streams[0].find_hz
+    reader = Reader(parse_address(settings.sources[0]), threads=1, needed_hz=find_hz)
     with closing(scorer), closing(finder), closing(reader.frames()) as decoded:
         spec = scorer.spec
         margin, size_px = spec.margin(finder.face_model), spec.contract.input_px
         scorer.score(np.zeros((1, size_px, size_px, 3), np.uint8))  # the first call also allocates
         verdicts = Verdicts(half_life_s=settings.half_life_s, band=spec.band)
-        tracker, cuts, clock = Tracker(FACE_LOST_AFTER_S), SceneCuts(), Clock(settings.streams[0].find_hz)
+        tracker, cuts, clock = Tracker(FACE_LOST_AFTER_S), SceneCuts(), Clock(find_hz)
         face_clocks: dict[int, Clock] = {}
         frames, scored, pts_s = 0, 0, 0.0
         while True:

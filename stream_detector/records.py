@@ -52,7 +52,7 @@ class Frame:
     stream: int
     """0-based number of its stream in this run; see `Pipeline.add_stream`."""
     index: int
-    """0-based position in the stream, counting frames later dropped."""
+    """0-based position among the decoded pictures of the stream, counting those later dropped."""
     pts_s: float
     """Presentation time in seconds, from the stream's own clock, first frame at 0, never falling."""
     captured_at_s: float

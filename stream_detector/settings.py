@@ -26,9 +26,8 @@ STALE_AFTER_S = 2.0
 then every one of them is `stale`."""
 FACE_LOST_AFTER_S = 1.0
 """A face unseen for this long, in media time, is lost; if it comes back it is a new face."""
-_FIND_AT_LEAST_HZ, _FIND_AT_MOST_HZ = 4.0, 10.0
-"""A face is followed from look to look: below 4 a second a quick turn of the head loses it, above 10
-nothing is gained."""
+_FIND_AT_LEAST_HZ = 4.0
+"""A face is followed from look to look: with fewer a second a quick turn of the head loses it."""
 
 _REGION = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})\+(\d{1,5})\+(\d{1,5})", re.ASCII)
 _NAME_CHARACTERS = 64
@@ -84,9 +83,9 @@ class StreamOptions(BaseModel):
 
     @property
     def find_hz(self) -> float:
-        """Face searches per second of media time: two per score within 4 to 10 a second, and at least one
-        per score. Where few scores are wanted of many streams, finding would cost more than scoring."""
-        return max(self.score_hz, min(_FIND_AT_MOST_HZ, max(_FIND_AT_LEAST_HZ, 2 * self.score_hz)))
+        """Face searches per second of media time: one per score, and at least 4. A search costs as much
+        as half a score; two per score held on to no more faces."""
+        return max(self.score_hz, _FIND_AT_LEAST_HZ)
 
 
 class StreamSettings(StreamOptions):

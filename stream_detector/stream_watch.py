@@ -252,7 +252,15 @@ def _make_source(
         case SourceKind.SELFTEST:
             source = SelfTest(stream=stream, rate=Fraction(address.text or 25))
         case SourceKind.FILE | SourceKind.LAVFI:
-            source = Reader(address, stream=stream, hwaccel=settings.hwaccel, packet_sink=packets)
+            # Of a file that is read as fast as it can be scored, nobody sees what nobody looks for faces in.
+            whole = settings.realtime or settings.max_frames is not None
+            source = Reader(
+                address,
+                stream=stream,
+                hwaccel=settings.hwaccel,
+                packet_sink=packets,
+                needed_hz=None if whole else settings.find_hz,
+            )
         case _:
             source = ReconnectingSource(
                 address,

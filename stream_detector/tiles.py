@@ -23,7 +23,7 @@ _REVISIT_FACES = 8
 _MIN_REVISIT_PX = 192
 """A smaller square would only be enlarged by the network."""
 _FORGET_AFTER = 10
-"""Looks after which a small face that was not seen again is no longer looked for: 1 s at 10 a second."""
+"""Looks after which a small face that was not seen again is no longer looked for: 2 s at 5 a second."""
 HINT_CONFIDENCE = 0.3
 """A detection this sure is worth a closer look, though not worth reporting: of faces of 40 px in a tile of
 617 px, 94 in 100 reach .3 and 66 reach .6."""

@@ -130,7 +130,7 @@ def _lines(log: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
             lambda ls: [*ls[:9], ls[9].replace(b'"pts_s":', b'"pts_s": ', 1), *ls[10:]],
             "record 9 is not as it",
         ),
-        (lambda ls: [*ls[:-1], ls[-1].replace(b"120", b"121")], "is not as it was written"),
+        (lambda ls: [*ls[:-1], ls[-1].replace(b'"frames":', b'"frames":1')], "is not as it was written"),
         (lambda ls: [*ls[:9], *ls[10:]], "record 9 is missing or not in its place: record 10 stands there"),
         (lambda ls: [*ls[:9], ls[10], ls[9], *ls[11:]], "record 9 is missing or not in its place: record 10"),
         (lambda ls: [*ls[:-1], ls[-1][:40]], "is cut short within record"),

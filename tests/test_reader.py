@@ -42,6 +42,37 @@ def test_every_frame_of_a_file_arrives_once_and_in_order(tmp_path: Path) -> None
     assert not reader.live
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_of_a_file_pictures_that_nobody_needs_stay_undecoded(codec: str, tmp_path: Path) -> None:
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {"bf": "3"}
+    clip = media.write_clip(tmp_path / "clip.mp4", frames=100, codec=codec, options=quiet)
+    _, every = read(clip)
+    _, needed = read(clip, needed_hz=5)
+    assert len(every) == 100
+    assert len(needed) < 70
+    at_s = [frame.pts_s for frame in needed]
+    assert max(later - earlier for earlier, later in itertools.pairwise(at_s)) <= 1 / 5
+    # The pictures that are left are those of their times.
+    shown = {frame.pts_s: grey for frame, grey in zip(every, greys(every), strict=True)}
+    assert greys(needed) == [shown[frame.pts_s] for frame in needed]
+
+
+def test_where_too_few_pictures_would_be_left_all_are_decoded(tmp_path: Path) -> None:
+    clip = media.write_clip(tmp_path / "clip.mp4", frames=100, options={"bf": "3", "b_strategy": "0"})
+    _, needed = read(clip, needed_hz=25)
+    assert len(needed) >= 95
+    assert [frame.pts_s for frame in needed][-80:] == pytest.approx([index / 25 for index in range(20, 100)])
+
+
+def test_a_stream_that_only_begins_with_a_picture_others_need_is_decoded(tmp_path: Path) -> None:
+    """x264 made of one key frame and B-frames without pyramid: FFmpeg would leave out almost all of it."""
+    options = {"bf": "16", "b_strategy": "0", "x264-params": "b-pyramid=none:keyint=400"}
+    clip = media.write_clip(tmp_path / "clip.mp4", frames=200, options=options)
+    _, needed = read(clip, needed_hz=5)
+    at_s = [frame.pts_s for frame in needed if frame.pts_s > 2]
+    assert max(later - earlier for earlier, later in itertools.pairwise(at_s)) <= 1 / 5
+
+
 def test_a_picture_that_nobody_holds_is_freed_at_once(tmp_path: Path) -> None:
     clip = media.write_clip(tmp_path / "clip.mp4", frames=60)
     gc.collect()

@@ -21,7 +21,12 @@ from stream_detector.sources.hwaccel import choose_hwaccel
 from stream_detector.sources.opening import openings
 from stream_detector.sources.picture import DecodedPicture, RgbConverter
 from stream_detector.sources.timeline import Timeline
-from stream_detector.sources.video_stream import believable_rate, choose_video, set_up_decoder
+from stream_detector.sources.video_stream import (
+    SparseDecoding,
+    believable_rate,
+    choose_video,
+    set_up_decoder,
+)
 from stream_detector.stages import PacketSink
 
 _MAX_BREAKS = 100
@@ -86,8 +91,8 @@ class SourceFacts:
 class Reader:
     """Reads one source, once. Made anywhere; `frames` belongs to one thread, `stop` to any.
 
-    Files and filter graphs are read as fast as the caller takes frames, and lose none. Live sources
-    are decoded without frame threads, which would each hold a picture back.
+    Files and filter graphs are read as fast as the caller takes frames, and lose none that is needed.
+    Live sources are decoded without frame threads, which would each hold a picture back.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Reader:
         hwaccel: str = "off",
         on_phase: Callable[[Phase], None] = _ignore,
         packet_sink: PacketSink | None = None,
+        needed_hz: float | None = None,
     ) -> None:
         """Opens nothing yet.
 
@@ -113,6 +119,8 @@ class Reader:
             hwaccel: which hardware decodes; see `hwaccel.choose_hwaccel`.
             on_phase: told, in the reading thread, when FIRST_FRAME and END begin.
             packet_sink: sees every packet before it is decoded.
+            needed_hz: pictures per second of media time that somebody looks at: of a file with more,
+                pictures that no other is decoded from may be left out; None: all are decoded.
 
         Raises:
             ValueError: the address is `demo:` or `selftest:`, which is drawn, not read.
@@ -135,6 +143,7 @@ class Reader:
         self._hwaccel = hwaccel
         self._on_phase = on_phase
         self._packet_sink = packet_sink
+        self._needed_hz = needed_hz
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -281,6 +290,7 @@ class Reader:
         self, container: InputContainer, video: VideoStream, timeline: Timeline
     ) -> Generator[av.VideoFrame]:
         """Every sound picture of `video`; what is damaged is counted and left out."""
+        sparse = None if self.live or self._needed_hz is None else SparseDecoding(video, self._needed_hz)
         patience_s = _PICTURELESS_READ_TIMEOUTS * self._read_timeout_s
         pictured_at_s = time.monotonic()
         for packet in self._packets(container, video, timeline):
@@ -291,7 +301,11 @@ class Reader:
             except av.FFmpegError:
                 self.damaged_packets += 1
                 frames = []
+            if sparse is not None:
+                sparse.demuxed(_timestamp(packet))
             for frame in frames:
+                if sparse is not None:
+                    sparse.decoded(_timestamp(frame))
                 if frame.is_corrupt:
                     self.damaged_packets += 1
                     continue
@@ -338,8 +352,8 @@ class Reader:
             yield packet
 
 
-def _timestamp(frame: av.VideoFrame) -> Fraction | None:
-    """The stream's own time of `frame` in seconds; None where it states none."""
-    if frame.pts is None or frame.time_base is None:
+def _timestamp(timed: "av.VideoFrame | av.Packet[VideoStream]") -> Fraction | None:
+    """The stream's own time of a picture or packet in seconds; None where it states none."""
+    if timed.pts is None or timed.time_base is None:
         return None
-    return frame.pts * frame.time_base
+    return timed.pts * timed.time_base

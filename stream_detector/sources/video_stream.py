@@ -16,6 +16,10 @@ _MAX_PIXELS = 16384 * 8192
 _MAX_RATE_HZ = 1000
 """Above it the stated rate is a clock rate (90000) that somebody wrote into the wrong field."""
 
+_SPARSE_CODECS = frozenset({"h264", "hevc"})
+"""Whose decoders in FFmpeg leave out pictures by what the bitstream says of them, and no others."""
+_REORDERED_S = Fraction(1)
+"""A picture comes out of a decoder at most so long, in media time, after its packet went in."""
 _TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})
 """FFmpeg plays a .txt as a terminal would show it. An error page of a server is no camera."""
 
@@ -74,6 +78,46 @@ def set_up_decoder(video: VideoStream, *, live: bool, threads: int) -> None:
         context.flags |= Flags.low_delay
     context.flags |= Flags.copy_opaque  # each picture keeps the stamp of its packet
     context.options = {"max_pixels": str(_MAX_PIXELS)}
+
+
+class SparseDecoding:
+    """Leaves pictures undecoded that no other is decoded from, as long as enough others are left.
+
+    Which they are, the bitstream says; how many are left, only decoding shows. So it begins by leaving
+    them out, and decodes everything from the first gap on that is too long, or where a time is missing.
+    One for one decoder, in the thread that owns it; times are the stream's own, in seconds.
+    """
+
+    def __init__(self, video: VideoStream, needed_hz: float) -> None:
+        """Before the first packet.
+
+        Args:
+            needed_hz: pictures per second of media time that somebody looks at.
+        """
+        self._context = video.codec_context
+        self._longest_s = Fraction(1) / Fraction(needed_hz)
+        self._last_s: Fraction | None = None
+        self._sparse = self._context.name in _SPARSE_CODECS
+        if self._sparse:
+            self._context.skip_frame = "NONREF"
+
+    def demuxed(self, time_s: Fraction | None) -> None:
+        """A packet came, in order of decoding: it must not be long since a picture came out."""
+        self._judge(time_s, _REORDERED_S)
+
+    def decoded(self, time_s: Fraction | None) -> None:
+        """A picture came out, in order of time."""
+        self._judge(time_s, Fraction(0))
+        self._last_s = time_s
+
+    def _judge(self, time_s: Fraction | None, late_s: Fraction) -> None:
+        if not self._sparse:
+            return
+        if self._last_s is None:
+            self._last_s = time_s
+        if time_s is None or self._last_s is None or time_s - self._last_s > self._longest_s + late_s:
+            self._sparse = False
+            self._context.skip_frame = "DEFAULT"
 
 
 def believable_rate(video: VideoStream) -> Fraction | None:
