@@ -271,6 +271,39 @@ def scan(
 
 
 @app.command()
+def accuracy(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With real/ and fake/, or fake/METHOD/.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With its sidecar.  [default: the packaged]", show_default=False),
+    ] = None,
+    backend: Annotated[Backend, typer.Option()] = "auto",
+    precision: Annotated[RunPrecision, typer.Option()] = "auto",
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per second of a clip.")] = 2.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Of each clip.  [default: all of it]", show_default=False),
+    ] = None,
+    draws: Annotated[int, typer.Option(metavar="N", min=1, help="Of the bootstrap.")] = 1000,
+    json: JsonFile = None,
+) -> None:
+    """How well real and fake clips are told apart through the whole pipeline: AUC, EER, ECE."""
+    load_media_libraries()
+    from benchmarks.accuracy import accuracy_table, measure_accuracy
+
+    result = measure_accuracy(
+        folder,
+        model=model,
+        backend=backend,
+        precision=precision,
+        score_hz=score_hz,
+        duration_s=duration,
+        draws=draws,
+    )
+    _tell("accuracy", result, accuracy_table(result), json)
+
+
+@app.command()
 def examples(folder: Annotated[Path, typer.Argument(metavar="FOLDER")]) -> None:
     """Encode what a scan may meet, drawn from the demo: for the pictures in the documentation."""
     from benchmarks.clips import encode_examples
