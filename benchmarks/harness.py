@@ -22,6 +22,7 @@ _PACKAGES = (
     "numpy",
     "openvino",
     "onnxruntime",
+    "py-spy",
 )
 _TELLING_FLAGS = (
     "avx2",

@@ -27,7 +27,7 @@ from benchmarks.loopback import cameras
 from benchmarks.running import Running, running
 from benchmarks.sampling import PySpy, Sampled
 from benchmarks.scan import wilson
-from stream_detector.errors import BackendError, SourceError
+from stream_detector.errors import BackendError, SourceError, UsageError
 
 GIL_TARGET = 0.10
 """Of the wall time, at capacity: what all threads together should stay below."""
@@ -65,10 +65,13 @@ def measure_profile(
         out: where the flame graph goes.
 
     Raises:
+        UsageError: `out` cannot be written.
         MissingDependency: no py-spy.
         BackendError: the system does not let it look into another process.
         SourceError: the clip is none, shows no face, or ended before the last window.
     """
+    if not out.parent.is_dir():
+        raise UsageError(f"cannot write {out.name}: there is no folder {out.parent}; make it first")
     spy = PySpy(seconds=seconds)
     with tempfile.TemporaryDirectory(prefix="profile-") as folder:
         draft = Path(folder) / "gil"

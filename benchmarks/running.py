@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stream_detector.errors import SourceError
 
-_SCORED_WITHIN_S = 60.0
+_SCORED_WITHIN_S = 120.0
 _END_WITHIN_S = 20.0
 _TASK_NAME = re.compile(rb"^\d+ \((.*)\) ", re.DOTALL)
 
@@ -49,7 +49,7 @@ class Running:
         """Until every stream was scored.
 
         Raises:
-            SourceError: it ended before, or took more than a minute.
+            SourceError: it ended before, or took more than two minutes.
         """
         deadline_s = time.monotonic() + _SCORED_WITHIN_S
         while len(self.scores) < streams:
