@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stream_detector.commands.edge import run_program
+from stream_detector.errors import UsageError
 from stream_detector.optional import load_media_libraries
 from stream_detector.settings import Backend, RunPrecision, make_settings
 
@@ -41,6 +42,50 @@ def pipeline(
     settings = make_settings(sources=(clip,), score_hz=score_hz, backend=backend, precision=precision)
     result = measure_pipeline(settings, rounds=rounds)
     _tell("pipeline", result, pipeline_table(result), json)
+
+
+@app.command()
+def profile(
+    clip: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CLIP]", help="Watched over and over.  [default: the demo]", show_default=False
+        ),
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="So many live streams instead.", show_default=False),
+    ] = None,
+    score_hz: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HZ",
+            help="Scores per face and second.  [default: 5, of live streams 1]",
+            show_default=False,
+        ),
+    ] = None,
+    rate: Annotated[int, typer.Option(metavar="HZ", min=1, help="Frames per second of each stream.")] = 15,
+    seconds: Annotated[int, typer.Option(metavar="SECONDS", min=1, help="Of each of three windows.")] = 20,
+    sample_hz: Annotated[int, typer.Option(metavar="HZ", min=1, max=1000, help="Looks per second.")] = 100,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The flame graph.")] = Path("flame.svg"),
+    json: JsonFile = None,
+) -> None:
+    """Where the time goes in the running program: a flame graph, and who holds the interpreter lock."""
+    if clip is not None and streams is not None:
+        raise UsageError("a profile is of CLIP or of --streams; give one of them")
+    load_media_libraries()
+    from benchmarks.profile import measure_profile, profile_table
+
+    result = measure_profile(
+        clip,
+        streams=streams,
+        score_hz=score_hz or (5.0 if streams is None else 1.0),
+        rate_hz=rate,
+        seconds=seconds,
+        sample_hz=sample_hz,
+        out=out,
+    )
+    _tell("profile", result, profile_table(result), json)
 
 
 @app.command()
@@ -238,6 +283,39 @@ def sizes(
 
     result = measure_sizes(rounds=rounds, faces=faces)
     _tell("sizes", result, sizes_table(result), json)
+
+
+@app.command()
+def accuracy(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With real/ and fake/, or fake/METHOD/.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With its sidecar.  [default: the packaged]", show_default=False),
+    ] = None,
+    backend: Annotated[Backend, typer.Option()] = "auto",
+    precision: Annotated[RunPrecision, typer.Option()] = "auto",
+    score_hz: Annotated[float, typer.Option(metavar="HZ", help="Scores per second of a clip.")] = 2.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Of each clip.  [default: all of it]", show_default=False),
+    ] = None,
+    draws: Annotated[int, typer.Option(metavar="N", min=1, help="Of the bootstrap.")] = 1000,
+    json: JsonFile = None,
+) -> None:
+    """How well real and fake clips are told apart through the whole pipeline: AUC, EER, ECE."""
+    load_media_libraries()
+    from benchmarks.accuracy import accuracy_table, measure_accuracy
+
+    result = measure_accuracy(
+        folder,
+        model=model,
+        backend=backend,
+        precision=precision,
+        score_hz=score_hz,
+        duration_s=duration,
+        draws=draws,
+    )
+    _tell("accuracy", result, accuracy_table(result), json)
 
 
 @app.command()

@@ -8,9 +8,14 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 
+from stream_detector.errors import SourceError
 from stream_detector.records import Image
 from stream_detector.sources.demo import DemoSource
+from stream_detector.sources.files import check_file
+
+_MOST_BYTES = 500_000_000
 
 
 def encode_demo(path: Path, *, seconds: float, rate_hz: int) -> None:
@@ -71,3 +76,45 @@ def _encode(path: Path, images: Iterator[Image], rate_hz: int) -> None:
             picture.time_base = Fraction(1, rate_hz)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+
+
+def repeat_clip(clip: Path, out: Path, *, media_s: float) -> None:
+    """Write the pictures of `clip` again and again as Matroska, nothing encoded anew.
+
+    Args:
+        media_s: until it is so long, or holds half a gigabyte.
+
+    Raises:
+        SourceError: it is no video, or none that Matroska holds.
+    """
+    check_file(str(clip), clip.name)
+    bytes_written, shift, ended_s = 0, 0, 0.0
+    try:
+        with av.open(str(out), "w", format="matroska") as written:
+            video: VideoStream | None = None
+            while ended_s < media_s and bytes_written < _MOST_BYTES:
+                with av.open(str(clip)) as read:
+                    packets = [p for p in read.demux(video=0) if p.dts is not None]
+                    if not packets:
+                        raise SourceError(
+                            f"cannot repeat {clip.name}: it holds no picture; give another clip"
+                        )
+                    source = read.streams.video[0]
+                    video = video or written.add_stream_from_template(source)
+                    begin = min(_decoded_at(packet) for packet in packets)
+                    end = max(_decoded_at(packet) + max(packet.duration or 0, 1) for packet in packets)
+                    for packet in packets:
+                        dts = _decoded_at(packet) + shift
+                        packet.pts = dts if packet.pts is None else packet.pts + shift
+                        packet.dts, packet.stream = dts, video
+                        bytes_written += packet.size
+                        written.mux(packet)
+                    shift += end - begin
+                    ended_s = float(shift * (source.time_base or 0))
+    except (av.FFmpegError, IndexError, ValueError) as error:
+        raise SourceError(f"cannot repeat {clip.name}: {error}; give another clip") from None
+
+
+def _decoded_at(packet: "av.Packet[VideoStream]") -> int:
+    assert packet.dts is not None
+    return packet.dts

@@ -22,6 +22,7 @@ _PACKAGES = (
     "numpy",
     "openvino",
     "onnxruntime",
+    "py-spy",
 )
 _VNNI_MACS = 64
 """Multiply-adds of one 512-bit VNNI instruction on bytes; two such units a core are assumed."""

@@ -14,6 +14,7 @@ import typer
 from engine_build.about import read_about
 from engine_build.evaluation import Evaluation
 from engine_build.evaluation_figures import (
+    Clip,
     best_threshold,
     clips_of,
     comparable,
@@ -37,7 +38,7 @@ from engine_build.model_card import evaluation_section
 from engine_build.onnx_export import export_onnx
 from engine_build.operating_range import logits, p_fake
 from engine_build.package import base_spec
-from engine_build.steps import Steps, shown_steps
+from engine_build.steps import SILENT, Steps, shown_steps
 from engine_build.training_data import ValidationPairs, usable_faces
 from engine_build.training_state import write_whole
 from engine_build.weights import CHECKPOINT_SUFFIXES, build_detector, read_weights
@@ -136,45 +137,15 @@ def evaluate_command(
             typer.echo(explained(explanation))
         if not samples:
             return
-        spec, running = _opened(way)
-        header: dict[str, object] = {
-            "spec": spec.sha256,
-            "backend": running[0],
-            "precision": running[1],
-            "score_hz": score_hz,
-            "duration_s": duration,
-        }
-        scores = score_all(samples, way, keep=ScoreFile(out / "scores.jsonl", header), steps=steps)
-        thresholds = {"one half": 0.5, "top of the uncertain band": spec.band.high}
-        source = f"top of the uncertain band: {spec.band.source}"
-        if validation is not None:
-            thresholds["validation"], how = _validation_threshold(validation, way, steps)
-            source += f"; validation: {how}"
-        every = clips_of(scores)
-        both = comparable(every)
         names = [str(path.name) for path in (clips, crops) if path is not None]
-        found = Evaluation(
-            model=spec.name,
-            weights_sha256=spec.source_weights_sha256,
-            spec_sha256=spec.sha256,
-            terms=spec.terms,
-            backend=running[0],
-            precision=running[1],
+        found, both = evaluate(
+            samples,
+            way,
+            scores=out / "scores.jsonl",
+            validation=validation,
             data=data or " and ".join(names),
-            kinds=tuple(sorted({clip.kind for clip in both})),
-            score_hz=score_hz,
-            duration_s=duration,
-            threshold_source=source,
-            levels=(
-                level("clip", both, thresholds, frames=False, draws=draws, steps=steps),
-                level("frame", both, thresholds, frames=True, draws=draws, steps=steps),
-            ),
-            factors=tuple(factor_table(every, draws=draws, steps=steps)),
-            unscored=tuple(f"{s.sample.clip}: {s.why_not}" for s in scores if not s.p),
             draws=draws,
-            machine=f"{platform.system()} {platform.machine()}",
-            program=f"stream-detector {__version__}",
-            measured_on=datetime.now(UTC).date().isoformat(),
+            steps=steps,
         )
         write_whole(
             out / "evaluation.json",
@@ -183,6 +154,72 @@ def evaluate_command(
         write_whole(out / "roc.png", lambda draft: draw_roc(both, draft))
         write_whole(out / "reliability.png", lambda draft: draw_reliability(both, draft))
     typer.echo(evaluation_section(found))
+
+
+def evaluate(
+    samples: Sequence[Sample],
+    way: Way,
+    *,
+    scores: Path,
+    validation: Path | None = None,
+    data: str,
+    draws: int,
+    steps: Steps = SILENT,
+) -> tuple[Evaluation, list[Clip]]:
+    """Score samples, clips through the whole pipeline, and say what follows.
+
+    Args:
+        scores: where each score is kept as it comes; what this file knows is not scored again.
+        validation: crops whose split val chooses one more threshold.
+        data: what the samples are.
+        draws: of the bootstrap.
+
+    Returns:
+        The figures, and the clips behind them.
+
+    Raises:
+        ModelError: the model is damaged, or no kind of sample has scores of both labels.
+        StreamDetectorError: the model cannot run.
+    """
+    spec, running = _opened(way)
+    header: dict[str, object] = {
+        "spec": spec.sha256,
+        "backend": running[0],
+        "precision": running[1],
+        "score_hz": way.score_hz,
+        "duration_s": way.duration_s,
+    }
+    scored = score_all(samples, way, keep=ScoreFile(scores, header), steps=steps)
+    thresholds = {"one half": 0.5, "top of the uncertain band": spec.band.high}
+    source = f"top of the uncertain band: {spec.band.source}"
+    if validation is not None:
+        thresholds["validation"], how = _validation_threshold(validation, way, steps)
+        source += f"; validation: {how}"
+    every = clips_of(scored)
+    both = comparable(every)
+    return Evaluation(
+        model=spec.name,
+        weights_sha256=spec.source_weights_sha256,
+        spec_sha256=spec.sha256,
+        terms=spec.terms,
+        backend=running[0],
+        precision=running[1],
+        data=data,
+        kinds=tuple(sorted({clip.kind for clip in both})),
+        score_hz=way.score_hz,
+        duration_s=way.duration_s,
+        threshold_source=source,
+        levels=(
+            level("clip", both, thresholds, frames=False, draws=draws, steps=steps),
+            level("frame", both, thresholds, frames=True, draws=draws, steps=steps),
+        ),
+        factors=tuple(factor_table(every, draws=draws, steps=steps)),
+        unscored=tuple(f"{s.sample.clip}: {s.why_not}" for s in scored if not s.p),
+        draws=draws,
+        machine=f"{platform.system()} {platform.machine()}",
+        program=f"stream-detector {__version__}",
+        measured_on=datetime.now(UTC).date().isoformat(),
+    ), both
 
 
 def _exported(checkpoint: Path, about: Path, folder: Path) -> Path:
