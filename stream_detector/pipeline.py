@@ -361,6 +361,7 @@ class Pipeline:
                 spec=self._spec,
                 detectors=self._detectors,
                 neighbours=lambda: len(self._present()),
+                decoder_threads=_decoder_threads(max(len(self._streams) + 1, len(self._settings.streams))),
                 on_failure=partial(self._failures.__setitem__, number),
             )
         if stream.packets is not None:
@@ -458,6 +459,15 @@ class _RunEnd:
     def close(self, error: BaseException | None = None) -> None:
         for end in self._ends:
             end.close(error)
+
+
+def _decoder_threads(streams: int) -> int:
+    """For a file among so many streams: each frame thread holds pictures, and all share the processors.
+
+    Returns:
+        0 for as many as FFmpeg thinks right.
+    """
+    return 0 if streams == 1 else max(1, usable_processors() // streams)
 
 
 def _choose_scorer(settings: Settings) -> Scorer:

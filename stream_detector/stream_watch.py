@@ -51,6 +51,7 @@ class StreamWatch:
         spec: ModelSpec,
         detectors: FaceDetectors,
         neighbours: Callable[[], int],
+        decoder_threads: int,
         on_failure: Callable[[SourceError], None],
     ) -> None:
         """Opens nothing and starts nothing yet; the ledger gets its account.
@@ -61,6 +62,7 @@ class StreamWatch:
             spec: of the model that will score.
             detectors: used, not closed; from `faces.shared_detectors`.
             neighbours: how many streams are watched now, this one among them.
+            decoder_threads: for a file; 0 = as many as FFmpeg thinks right.
             on_failure: told when the source breaks, before STREAM_FAILED goes out.
         """
         self.number = number
@@ -68,7 +70,7 @@ class StreamWatch:
         self.address = address
         self.packets = PacketRing() if address.kind not in _DRAWN else None
         """The newest packets, kept only once it is told to reach back; None where the source has none."""
-        self.source = _make_source(address, number, settings, self.packets)
+        self.source = _make_source(address, number, settings, self.packets, decoder_threads)
         self.newest: Frame | None = None
         """What was decoded last; any thread may look."""
         self._exchange, self._ledger = exchange, ledger
@@ -243,7 +245,11 @@ def stream_status(snapshot: StreamSnapshot, stream: StreamWatch | None) -> Strea
 
 
 def _make_source(
-    address: SourceAddress, stream: int, settings: StreamSettings, packets: PacketRing | None
+    address: SourceAddress,
+    stream: int,
+    settings: StreamSettings,
+    packets: PacketRing | None,
+    threads: int,
 ) -> Source:
     source: Source
     match address.kind:
@@ -257,6 +263,7 @@ def _make_source(
             source = Reader(
                 address,
                 stream=stream,
+                threads=threads,
                 hwaccel=settings.hwaccel,
                 packet_sink=packets,
                 needed_hz=None if whole else settings.find_hz,

@@ -28,6 +28,7 @@ from stream_detector.records import (
 from stream_detector.settings import Settings, StreamSettings, make_settings
 from stream_detector.sources.address import SourceAddress
 from stream_detector.sources.demo import DemoSource
+from stream_detector.sources.reader import Reader
 from stream_detector.stages import Source
 from tests.conftest import REPOSITORY
 from tests.servers import serving, silent
@@ -59,7 +60,7 @@ class Endless:
 
 
 def cameras(monkeypatch: pytest.MonkeyPatch, make: Callable[[int], Source] = Endless) -> None:
-    def make_source(address: SourceAddress, stream: int, settings: StreamSettings, packets: object) -> Source:
+    def make_source(address: SourceAddress, stream: int, settings: StreamSettings, *_: object) -> Source:
         return make(stream)
 
     monkeypatch.setattr("stream_detector.stream_watch._make_source", make_source)
@@ -330,3 +331,21 @@ def test_paced_streams_added_on_the_way_start_too() -> None:
         until(records, is_event(EventKind.STREAM_ENDED, number))
         pipeline.stop()
     assert pipeline.summary().frames == 25
+
+
+def test_files_that_are_read_together_share_the_processors_for_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Noted(Reader):
+        def __init__(self, address: SourceAddress, *, threads: int = 0, **rest: Any) -> None:
+            asked.append(threads)
+            super().__init__(address, threads=threads, **rest)
+
+    monkeypatch.setattr("stream_detector.stream_watch.Reader", Noted)
+    monkeypatch.setattr("stream_detector.pipeline.usable_processors", lambda: 8)
+    for files, threads in ((1, 0), (3, 2), (16, 1)):
+        asked.clear()
+        Pipeline(make_settings(sources=(str(tmp_path / "clip.mp4"),) * files))
+        assert asked == [threads] * files
