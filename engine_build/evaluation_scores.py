@@ -17,7 +17,7 @@ from engine_build.operating_range import logits, p_fake
 from engine_build.steps import SILENT, Steps
 from stream_detector.calibration import log_odds
 from stream_detector.errors import ModelError, SourceError
-from stream_detector.faces import FaceModel
+from stream_detector.face_detectors import FaceModel
 from stream_detector.optional import load_media_libraries
 from stream_detector.records import FaceScore
 from stream_detector.scorers.choice import choose_scorer

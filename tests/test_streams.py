@@ -60,7 +60,7 @@ class Endless:
 
 
 def cameras(monkeypatch: pytest.MonkeyPatch, make: Callable[[int], Source] = Endless) -> None:
-    def make_source(address: SourceAddress, stream: int, settings: StreamSettings, packets: object) -> Source:
+    def make_source(address: SourceAddress, stream: int, settings: StreamSettings, *_: object) -> Source:
         return make(stream)
 
     monkeypatch.setattr("stream_detector.stream_watch._make_source", make_source)
