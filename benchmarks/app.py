@@ -341,16 +341,16 @@ def clip(
 @app.command()
 def report(
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether the README is up to date.")
+        bool, typer.Option("--check", help="Only say whether the documents are up to date.")
     ] = False,
 ) -> None:
-    """Write the tables of the README from the committed results."""
-    from benchmarks.report import up_to_date, update_readme
+    """Write the tables of README.md and docs/speed.md from the committed results."""
+    from benchmarks.report import up_to_date, update_documents
 
     if not check:
-        update_readme()
+        update_documents()
     elif not up_to_date():
-        sys.stderr.write("README.md differs from benchmarks/results: run python -m benchmarks report\n")
+        sys.stderr.write("the documents differ from benchmarks/results: run python -m benchmarks report\n")
         raise typer.Exit(1)
 
 

@@ -34,7 +34,7 @@ class Slowed:
         self._batch_s = batch_s
         self.spec = scorer.spec
         self.backend, self.precision = scorer.backend, scorer.precision
-        self.max_batch = scorer.max_batch
+        self.max_batch = self.best_batch = scorer.max_batch  # a full batch takes it no longer than one crop
 
     def score(self, faces: Image) -> Scores:
         """As the scorer it wraps, later."""

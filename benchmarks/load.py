@@ -62,7 +62,8 @@ def measure_sweep(*, seconds: float, streams: int, score_hz: float) -> dict[str,
             settings = make_settings(
                 sources=tuple(urls), score_hz=score_hz, max_batch=batch, max_wait_ms=wait_ms
             )
-            seen = watch(settings, seconds=seconds)
+            # Slowed by nothing, but asked for batches also where one crop at a time is as fast.
+            seen = watch(settings, seconds=seconds, batch_s=0.0)
             rows.append(
                 {
                     "max_batch": batch,

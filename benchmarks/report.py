@@ -1,4 +1,4 @@
-"""The tables of the README, made from the committed results."""
+"""The tables of the documents, made from the committed results."""
 
 import json
 from collections.abc import Callable
@@ -8,15 +8,20 @@ from typing import Any
 from benchmarks.alarm import alarm_table
 from benchmarks.capture import capture_table
 from benchmarks.gui import gui_table
+from benchmarks.load import capacity_table, latency_table, overload_table, sweep_table
+from benchmarks.memory import memory_table
 from benchmarks.peers import peers_table
 from benchmarks.pipeline import pipeline_table
+from benchmarks.profile import profile_table
 from benchmarks.scan import scan_table
 from benchmarks.scoring import scoring_table
+from benchmarks.sizes import sizes_table
 from benchmarks.soak import soak_table
+from benchmarks.start import start_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "speed.md")
 
 
 def render_pipeline(content: dict[str, Any]) -> str:
@@ -167,11 +172,6 @@ def render_scan(content: dict[str, Any]) -> str:
     )
 
 
-def render_peers(content: dict[str, Any]) -> str:
-    """This program beside the published procedure, with the machine and the command."""
-    return f"{peers_table(content['result'])} {_measured(content)}"
-
-
 def render_scoring(content: dict[str, Any]) -> str:
     """How fast and how exact each back-end is, with the machine and the command."""
     return f"{scoring_table(content['result'])}\n{_measured(content)}"
@@ -185,46 +185,67 @@ def _measured(content: dict[str, Any]) -> str:
     )
 
 
+def _measured_by(table: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
+    """`table`, then the machine and the command."""
+    return lambda content: f"{table(content['result'])} {_measured(content)}"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "alarm": render_alarm,
-    "pipeline": render_pipeline,
+    "batches": _measured_by(sweep_table),
+    "calibration": render_calibration,
+    "capacity": _measured_by(capacity_table),
     "capture": render_capture,
     "evaluation": render_evaluation,
-    "calibration": render_calibration,
     "explain": render_explain,
     "gui": render_gui,
     "gui-soak": render_gui_soak,
+    "latency": _measured_by(latency_table),
+    "memory": _measured_by(memory_table),
+    "overload": _measured_by(overload_table),
     "parity": render_parity,
-    "peers": render_peers,
+    "peers": _measured_by(peers_table),
+    "pipeline": render_pipeline,
+    "profile": _measured_by(profile_table),
     "scan": render_scan,
     "scoring": render_scoring,
+    "sizes": _measured_by(sizes_table),
+    "start": _measured_by(start_table),
 }
-"""Result name -> how it is written. Each stands in the README between `<!-- result:NAME -->` marks."""
+"""Result name -> how it is written: between `<!-- result:NAME -->` marks in one of the DOCUMENTS."""
 
 
-def rendered_readme() -> str:
-    """The README as it should be.
+def rendered(document: Path) -> str:
+    """A document as it should be.
 
     Raises:
-        ValueError: the marks of a result are missing.
+        ValueError: the marks of a result stand in no document, or in two.
     """
-    text = README.read_text(encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
     for name, render in TABLES.items():
-        content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         start, end = f"<!-- result:{name} -->\n", f"<!-- /result:{name} -->"
+        holders = [path.name for path in DOCUMENTS if start in path.read_text(encoding="utf-8")]
+        if len(holders) != 1:
+            raise ValueError(
+                f"the marks of result {name!r} stand in {holders or 'no document'}: expected one"
+            )
         before, found, rest = text.partition(start)
+        if not found:
+            continue
         _, found_end, after = rest.partition(end)
-        if not found or not found_end:
-            raise ValueError(f"README.md must hold the marks of result {name!r}")
+        if not found_end:
+            raise ValueError(f"{document.name} must hold the closing mark of result {name!r}")
+        content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         text = f"{before}{start}{render(content)}\n{end}{after}"
     return text
 
 
 def up_to_date() -> bool:
-    """Whether the README holds the committed results."""
-    return rendered_readme() == README.read_text(encoding="utf-8")
+    """Whether the documents hold the committed results."""
+    return all(rendered(path) == path.read_text(encoding="utf-8") for path in DOCUMENTS)
 
 
-def update_readme() -> None:
-    """Write the committed results into the README."""
-    README.write_text(rendered_readme(), encoding="utf-8")
+def update_documents() -> None:
+    """Write the committed results into the documents."""
+    for path in DOCUMENTS:
+        path.write_text(rendered(path), encoding="utf-8")

@@ -28,7 +28,7 @@ def packaged_network() -> Xception:
 class TorchScorer:
     """A `Scorer` on torch: FP32 on the CPU; on CUDA FP16, channels last, one CUDA graph per batch size."""
 
-    max_batch = 64
+    max_batch = best_batch = 64
 
     def __init__(self, device: Literal["cpu", "cuda"], model: Path | None = None) -> None:
         """Load the packaged weights. `model`: whose sidecar to carry; None: the packaged FP16 file's."""

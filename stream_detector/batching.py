@@ -74,6 +74,10 @@ class FaceBatcher:
     def __len__(self) -> int:
         return self._count
 
+    def limit(self, max_batch: int) -> None:
+        """From now on no batch holds more than `max_batch` crops either, >= 1."""
+        self._max_batch = min(self._max_batch, max_batch)
+
     def add(self, crop: FaceCrop, *, order: int, now_s: float, lossless: bool) -> FaceCrop | None:
         """Let `crop` wait.
 

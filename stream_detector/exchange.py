@@ -70,6 +70,12 @@ class CropExchange:
         with self._changed:
             return self._dropped[stream]
 
+    def limit_batch(self, max_batch: int) -> None:
+        """From now on no turn holds more than `max_batch` crops either, >= 1."""
+        with self._changed:
+            self._batcher.limit(max_batch)
+            self._changed.notify_all()
+
     def begin(self, stream: int) -> None:
         """Say that `stream` will bring something; it counts as lossless until said otherwise.
 

@@ -21,7 +21,6 @@ class Judge:
         self._scorer = scorer
         self._verdicts = verdicts
         self._ledger = ledger
-        self._begun = False
 
     def records(self, work: Work) -> Iterator[Record]:
         """What comes of one turn, each stream's records in the order of its frames.
@@ -29,11 +28,6 @@ class Judge:
         Raises:
             BackendError: the model gave a score that is no number.
         """
-        if work.crops and not self._begun:
-            # Crops gathered while the model was loaded: the first verdict does not wait for all of them.
-            self._begun = True
-            first, work = _first_alone(work)
-            yield from self.records(first)
         items: list[tuple[int, FaceCrop | Notice, int]] = [
             (order, notice, -1) for order, notice in work.notices
         ]
@@ -69,14 +63,6 @@ class Judge:
         raised = sum(event.event is EventKind.ALARM for event in events)
         self._ledger.alarmed(stream, self._verdicts.alarmed(stream), raised=raised)
         return events
-
-
-def _first_alone(work: Work) -> tuple[Work, Work]:
-    """The crop that came first, with the notices before it, and the rest."""
-    crop = min(work.crops, key=lambda numbered: numbered[0])
-    before = [notice for notice in work.notices if notice[0] < crop[0]]
-    others = [numbered for numbered in work.crops if numbered is not crop]
-    return Work([crop], before), Work(others, [n for n in work.notices if n[0] >= crop[0]])
 
 
 def _stamped(crop: FaceCrop, started_s: float, ended_s: float) -> Stamps:

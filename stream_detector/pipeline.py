@@ -384,6 +384,7 @@ class Pipeline:
 
     def _score(self) -> None:
         with closing(self._open_scorer(self._settings)) as scorer:
+            self._exchange.limit_batch(scorer.best_batch)
             judge = Judge(scorer, self._verdicts, self._ledger)
             self._ready.put(self._header_for(scorer))
             looked_at_s = time.monotonic()

@@ -117,7 +117,7 @@ class Settings(StreamOptions):
     precision: RunPrecision = "auto"
     face_model: FaceModel = "full-range-sparse"
     max_batch: Annotated[int, Field(ge=1, le=64)] = 8
-    """The most crops scored at once."""
+    """The most crops scored at once; on a CPU each is scored alone, since together none would be sooner."""
     max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
     """The longest a crop waits for others to share its batch."""
 

@@ -97,6 +97,10 @@ class Scorer(Protocol):
     def max_batch(self) -> int:
         """The most crops one call may hold."""
 
+    @property
+    def best_batch(self) -> int:
+        """From so many crops a call on, more bring no more per second: they only make the first ones wait."""
+
     def score(self, faces: Image) -> Scores:
         """Logit and evidence map for each crop.
 

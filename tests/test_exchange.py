@@ -180,3 +180,13 @@ def test_an_exchange_that_stays_outlives_its_streams_until_it_is_finished() -> N
         meeting.take(timeout_s=5)
     with pytest.raises(Closed):
         meeting.begin(1)
+
+
+def test_a_scorer_that_gains_nothing_from_batches_gets_one_crop_at_a_time() -> None:
+    meeting = exchange(max_batch=4)
+    meeting.put(0, [crop(frame=index) for index in range(3)])
+    meeting.limit_batch(1)
+    meeting.end(0)
+    assert [len(meeting.take(0.0).crops) for _ in range(3)] == [1, 1, 1]
+    with pytest.raises(Closed):
+        meeting.take(0.0)

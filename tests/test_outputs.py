@@ -196,7 +196,7 @@ def test_a_scorer_that_is_stuck_stops_the_turns_that_feed_the_watchdog(
     entered, released = threading.Event(), threading.Event()
 
     class Stuck:
-        backend, precision, max_batch = "stuck", "fp32", 8
+        backend, precision, max_batch, best_batch = "stuck", "fp32", 8, 8
 
         def __init__(self) -> None:
             self.spec = read_sidecar(packaged_models()[0])

@@ -203,7 +203,7 @@ def test_a_model_that_gives_no_number_ends_the_run_with_a_sentence(
     clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        backend, precision, max_batch = "broken", "fp32", 8
+        backend, precision, max_batch, best_batch = "broken", "fp32", 8, 8
 
         def __init__(self) -> None:
             self.spec = read_sidecar(packaged_models()[0])

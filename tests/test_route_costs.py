@@ -20,6 +20,7 @@ import pytest
 import stream_detector.look
 from stream_detector.alarm_design import design_alarm
 from stream_detector.exchange import Work
+from stream_detector.face_detectors import FaceDetectors
 from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.judging import Judge
 from stream_detector.ledger import Ledger
@@ -40,8 +41,6 @@ from tests.media import write_clip
 from tests.test_house_rules import HEAVY
 
 RATE_HZ, SECONDS = 30, 4
-OPENING = 1
-"""Runs of the face network when a face finder opens, to have its chatter behind it."""
 
 
 def write_film(path: Path, width_px: int, height_px: int, *, columns: int = 1) -> Path:
@@ -112,7 +111,7 @@ class CountingScorer:
 
     def __init__(self, scorer: Scorer, batches: list[int]) -> None:
         self._scorer, self._batches = scorer, batches
-        self.spec, self.max_batch = scorer.spec, scorer.max_batch
+        self.spec, self.max_batch, self.best_batch = scorer.spec, scorer.max_batch, scorer.best_batch
         self.backend, self.precision = scorer.backend, scorer.precision
 
     def score(self, faces: Image) -> Scores:
@@ -139,7 +138,7 @@ def counted_run(monkeypatch: pytest.MonkeyPatch, scorer: Scorer) -> Callable[...
 
     counting(RgbConverter, "convert", "converted")
     counting(Look, "at", "looks")
-    counting(MediaPipeFaceFinder, "_detect", "networks")
+    counting(FaceDetectors, "detect", "networks")
     counting(stream_detector.look, "cut_face", "cut")
 
     def open_scorer(settings: Settings) -> Scorer:
@@ -174,12 +173,12 @@ class Calls:
         sys.setprofile(None)
 
 
-@pytest.mark.parametrize(("score_hz", "looks_hz"), [(1.0, 4), (5.0, 10)])
+@pytest.mark.parametrize(("score_hz", "looks_hz"), [(1.0, 4), (5.0, 5)])
 def test_a_frame_that_nobody_looks_at_is_never_converted(
     small: Path, counted_run: Callable[..., Counted], score_hz: float, looks_hz: int
 ) -> None:
     counted = counted_run(small, score_hz=score_hz)
-    assert counted.frames == RATE_HZ * SECONDS
+    assert counted.looks <= counted.frames < RATE_HZ * SECONDS
     assert counted.looks == looks_hz * SECONDS
     assert 0 < counted.converted <= counted.looks
 
@@ -188,16 +187,16 @@ def test_a_small_picture_costs_one_run_of_the_face_network_a_look(
     small: Path, counted_run: Callable[..., Counted]
 ) -> None:
     counted = counted_run(small, score_hz=5.0)
-    assert 0 < counted.networks - OPENING <= counted.looks
+    assert 0 < counted.networks <= counted.looks
 
 
 def test_a_large_picture_with_a_large_face_costs_half_as_much_again_at_most(
     large: Path, counted_run: Callable[..., Counted]
 ) -> None:
     counted = counted_run(large, score_hz=5.0)
-    # Two tiles in eight looks, and one closer look at a hint where measured: 51 in 40 looks. Were the face
-    # taken for a small one it would be more than two a look.
-    assert counted.looks < counted.networks - OPENING <= 1.5 * counted.looks
+    # Two tiles in eight looks, and a closer look at a hint or two. Were the face taken for a small one it
+    # would be more than two a look.
+    assert counted.looks < counted.networks <= 1.5 * counted.looks
 
 
 @pytest.mark.parametrize(("film", "faces"), [("small", 1), ("crowded", 4)])
@@ -225,10 +224,10 @@ class Looked:
 
 
 def looks_at(clip: Path, spec: ModelSpec) -> list[Looked]:
-    """Every look at `clip`, at 5 scores a second; the first, which also allocates what stays, left out."""
+    """Every look at `clip`, at 2 scores a second; the first, which also allocates what stays, left out."""
     looked = []
     with closing(MediaPipeFaceFinder()) as finder:
-        look = Look(0, finder, spec, StreamSettings(url="a"))
+        look = Look(0, finder, spec, StreamSettings(url="a", score_hz=2))  # every other look, none is due
         with closing(Reader(parse_address(str(clip))).frames()) as frames:
             for frame in frames:
                 if look.due(frame):

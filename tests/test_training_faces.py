@@ -114,7 +114,7 @@ class _Brightness:
     """A scorer whose logit is the brightness of the crop: known in advance, and cheap."""
 
     spec = small_spec()
-    backend, precision, max_batch = "none", "fp32", 16
+    backend, precision, max_batch, best_batch = "none", "fp32", 16, 16
 
     def score(self, faces: Image) -> Scores:
         logit = (faces.mean((1, 2, 3)) / 32 - 4).astype(np.float32)

@@ -81,6 +81,11 @@ class OnnxScorer:
         self.max_batch = max_batch
         self._session: Any = session
 
+    @property
+    def best_batch(self) -> int:
+        """See `stages.Scorer`."""
+        return 1
+
     def score(self, faces: Image) -> Scores:
         """Logit and evidence map of each crop; see `stages.Scorer`.
 
@@ -132,6 +137,11 @@ class OnnxCudaScorer(OnnxScorer):
     # TF32 would round FP32 files to 10 bits; the default search would try every kernel at each new batch
     # size.
     _providers = (("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),)
+
+    @property
+    def best_batch(self) -> int:
+        """See `stages.Scorer`."""
+        return self.max_batch
 
     def _load(self) -> Any:
         find_gpu()

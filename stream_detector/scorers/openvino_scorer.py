@@ -33,6 +33,7 @@ class OpenVinoScorer:
     """
 
     backend = "openvino"
+    best_batch = 1
 
     def __init__(
         self, model: Path, *, precision: Literal["auto", "int8", "bf16", "fp32"] = "auto", max_batch: int

@@ -108,7 +108,7 @@ class TensorRtScorer:
         self.spec = sidecar.spec
         self.backend: str = sidecar.backend
         self.precision: Precision = "fp16"
-        self.max_batch = max_batch
+        self.max_batch = self.best_batch = max_batch
         self._trt = trt
         self._name = model.name
         self._buckets = sidecar.batch.buckets
