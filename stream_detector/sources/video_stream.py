@@ -18,6 +18,7 @@ _MAX_RATE_HZ = 1000
 
 _SPARSE_CODECS = frozenset({"h264", "hevc"})
 """Whose decoders in FFmpeg leave out pictures by what the bitstream says of them, and no others."""
+_PLENTY = 2
 _REORDERED_S = Fraction(1)
 """A picture comes out of a decoder at most so long, in media time, after its packet went in."""
 _TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})
@@ -83,8 +84,9 @@ def set_up_decoder(video: VideoStream, *, live: bool, threads: int) -> None:
 class SparseDecoding:
     """Leaves pictures undecoded that no other is decoded from, as long as enough others are left.
 
-    Which they are, the bitstream says; how many are left, only decoding shows. So it begins by leaving
-    them out, and decodes everything from the first gap on that is too long, or where a time is missing.
+    Which they are, the bitstream says; how many are left, only decoding shows. So where the stated rate
+    is twice what is needed, as half are left of what encoders usually make, it begins by leaving them out,
+    and decodes everything from the first gap on that is too long, or where a time is missing.
     One for one decoder, in the thread that owns it; times are the stream's own, in seconds.
     """
 
@@ -97,7 +99,9 @@ class SparseDecoding:
         self._context = video.codec_context
         self._longest_s = Fraction(1) / Fraction(needed_hz)
         self._last_s: Fraction | None = None
-        self._sparse = self._context.name in _SPARSE_CODECS
+        rate_hz = believable_rate(video)
+        plenty = rate_hz is not None and rate_hz >= _PLENTY * Fraction(needed_hz)
+        self._sparse = plenty and self._context.name in _SPARSE_CODECS
         if self._sparse:
             self._context.skip_frame = "NONREF"
 
