@@ -40,6 +40,9 @@ class Recipe(BaseModel):
     """Share of the fakes that are self-blends of the real face beside them."""
     gradual: bool = True
     """First the dense layer, then the last blocks, then all; False: all from the first step."""
+    norms: Literal["starting", "estimated"] = "starting"
+    """BatchNorm statistics, which stay fixed: those of the starting weights, or taken anew from the training
+    pictures before the first step."""
     freeze_blocks: Annotated[int, Field(ge=0)] = 0
     """The stem and this many blocks are never trained."""
     validate_every: Annotated[int, Field(ge=1)]

@@ -9,7 +9,7 @@ would leak through them which is which.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from engine_build.about import About
 from engine_build.face_crops import StoredFace
+from engine_build.norms import estimate_norms
 from engine_build.package import MARGINS
 from engine_build.recipe import Recipe
 from engine_build.training_clock import RunClock
@@ -45,6 +46,9 @@ from stream_detector.optional import require
 
 MARGIN = MARGINS["full-range-sparse"]
 """Of the validation crops: what the detector cuts."""
+_NORM_PAIRS, _NORM_BATCH = 256, 32
+"""Pairs that BatchNorm statistics are taken from, and how many at once: 64 pictures are enough for the
+variance of a channel."""
 _VALIDATION_BATCH = 16
 """Pairs at once; no gradient is kept, so memory hardly matters."""
 
@@ -139,11 +143,14 @@ def train(
         )
     torch.backends.cudnn.deterministic = True
     out.mkdir(parents=True, exist_ok=True)
-    run = Run(fabric, network, recipe, path=out / "state.pt", data=_fingerprint(faces, network))
+    fingerprint = _fingerprint(faces, network)
+    training = Pairs(reals, fakes, size_px=recipe.size_px, seed=recipe.seed, blend_share=recipe.blend_share)
+    if recipe.norms == "estimated" and not (out / "state.pt").is_file():
+        estimate_norms(network, _first_pictures(training))
+    run = Run(fabric, network, recipe, path=out / "state.pt", data=fingerprint)
     validation = ValidationPairs(
         *held_out, size_px=recipe.size_px, margin=MARGIN, blend_share=recipe.blend_share
     )
-    training = Pairs(reals, fakes, size_px=recipe.size_px, seed=recipe.seed, blend_share=recipe.blend_share)
     batches = StepBatches(
         run.step, recipe.steps, pairs=recipe.batch // 2, rank=fabric.global_rank, ranks=fabric.world_size
     )
@@ -198,6 +205,12 @@ def train(
         rows=tuple(run.rows),
         stopped_early=run.stopped,
     )
+
+
+def _first_pictures(pairs: Pairs) -> Iterator[Tensor]:
+    """The training pictures that statistics are taken from, real and fake, in batches."""
+    for first in range(0, _NORM_PAIRS, _NORM_BATCH):
+        yield torch.stack([pairs[number] for number in range(first, first + _NORM_BATCH)]).flatten(0, 1)
 
 
 def _fabric(recipe: Recipe, machine: Machine) -> Any:

@@ -43,6 +43,10 @@ def train_command(
         typer.Option(metavar="RATE", help="At its highest.  [default: 1e-4; 2e-4 for self-blends]"),
     ] = None,
     freeze_blocks: Annotated[int, typer.Option(metavar="N", help="Never train the stem and N blocks.")] = 0,
+    norms: Annotated[
+        Literal["starting", "estimated"],
+        typer.Option(help="BatchNorm statistics: those of --weights, or taken from FACES first."),
+    ] = "starting",
     validate_every: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Between validations.  [default: an epoch]")
     ] = None,
@@ -85,6 +89,7 @@ def train_command(
         learning_rate=learning_rate or (2e-4 if share == 1 else 1e-4),
         blend_share=share,
         gradual=share < 1,
+        norms=norms,
         freeze_blocks=freeze_blocks,
         validate_every=validate_every or max(1, min(epoch, total)),
         patience=patience,

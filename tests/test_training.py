@@ -16,6 +16,7 @@ from engine_build.about import read_about
 from engine_build.augment import augment, framed
 from engine_build.cli import app
 from engine_build.face_crops import StoredFace, read_faces
+from engine_build.norms import estimate_norms
 from engine_build.package import base_spec
 from engine_build.recipe import Recipe, make_recipe, steps_for
 from engine_build.self_blend import self_blended
@@ -218,6 +219,35 @@ def test_training_moves_the_weights_but_no_batchnorm_statistics(whole_run: Outco
     before, after = small_xception(rows=1).state_dict(), weights_of(whole_run.checkpoint)
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if "running_" in name or "num_batches" in name} == still
+
+
+def test_norms_are_estimated_from_pictures_and_nothing_else_changes() -> None:
+    network = small_xception(rows=1)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    batches = [torch.randint(0, 256, (8, 64, 64, 3), dtype=torch.uint8) for _ in range(2)]
+    estimate_norms(network, batches)
+    mapped = [network.conv1((batch.permute(0, 3, 1, 2) - 127.5) / 127.5) for batch in batches]
+    norm = network.bn1
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    means, variances = (
+        torch.stack([each(found, dim=(0, 2, 3)) for found in mapped]).mean(0) for each in (torch.mean, torch.var)
+    )
+    torch.testing.assert_close(norm.running_mean, means)
+    torch.testing.assert_close(norm.running_var, variances)
+    assert norm.momentum == torch.nn.BatchNorm2d(1).momentum
+    assert not network.training
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if "running_" in name or "num_batches" in name}
+
+
+def test_a_run_may_begin_with_norms_of_its_own_pictures_and_keeps_them(folder: Path, tmp_path: Path) -> None:
+    before = small_xception(rows=1).state_dict()
+    started = run(read_faces(folder), tmp_path / "a", recipe(norms="estimated"))
+    after = weights_of(started.checkpoint)
+    assert not torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
+    again = run(read_faces(folder), tmp_path / "b", recipe(norms="estimated"))
+    for name, value in weights_of(again.checkpoint).items():
+        assert torch.equal(value, after[name])
 
 
 def test_a_run_killed_without_a_word_ends_with_the_very_same_weights(
