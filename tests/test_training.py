@@ -230,7 +230,8 @@ def test_norms_are_estimated_from_pictures_and_nothing_else_changes() -> None:
     norm = network.bn1
     assert isinstance(norm, torch.nn.BatchNorm2d)
     means, variances = (
-        torch.stack([each(found, dim=(0, 2, 3)) for found in mapped]).mean(0) for each in (torch.mean, torch.var)
+        torch.stack([each(found, dim=(0, 2, 3)) for found in mapped]).mean(0)
+        for each in (torch.mean, torch.var)
     )
     torch.testing.assert_close(norm.running_mean, means)
     torch.testing.assert_close(norm.running_var, variances)
