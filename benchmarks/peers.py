@@ -124,16 +124,11 @@ def _ffpp(clip: Path) -> list[float]:
 
 
 def _ffpp_openvino(clip: Path) -> list[float]:
+    from benchmarks.sizes import request_at
     from stream_detector import assets
     from stream_detector.model_spec import INPUT_NAME, LOGIT_NAME
-    from stream_detector.optional import require
 
-    openvino = require("openvino", why="judging with OpenVINO")
-    core = openvino.Core()
-    graph = core.read_model(str(assets.xception_fp16()))
-    graph.reshape({INPUT_NAME: [1, _INPUT_PX, _INPUT_PX, 3]})
-    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": openvino.Type.f32}
-    request = core.compile_model(graph, "CPU", options).create_infer_request()
+    request = request_at(assets.xception_fp16(), _INPUT_PX)
     return _judge_every_frame(
         clip, lambda crop: float(request.infer({INPUT_NAME: crop[None]})[LOGIT_NAME][0])
     )

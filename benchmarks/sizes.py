@@ -32,7 +32,7 @@ def measure_sizes(*, rounds: int, faces: Path | None) -> dict[str, Any]:
     path = assets.xception_int8()
     spec = read_sidecar(path)
     trained_px = spec.contract.input_px
-    requests = {size: _request(path, size) for size in sorted({*SIZES_PX, trained_px})}
+    requests = {size: request_at(path, size) for size in sorted({*SIZES_PX, trained_px})}
     watches = {size: Stopwatch() for size in requests}
     for turn in range(rounds + 1):
         for size in requests if turn % 2 else reversed(requests):
@@ -97,8 +97,8 @@ def sizes_table(result: dict[str, Any]) -> str:
     return text
 
 
-def _request(model: Path, size_px: int, *, counting: bool = False) -> Any:
-    """The model at another side, compiled as the scorer compiles it."""
+def request_at(model: Path, size_px: int, *, counting: bool = False) -> Any:
+    """A model file at another side than its own, compiled as the scorer compiles it."""
     openvino = require("openvino", why="measuring sizes")
     core = openvino.Core()
     compiled = core.compile_model(
@@ -137,7 +137,7 @@ def _macs(model: Path, size_px: int) -> dict[str, int]:
 
 def _layers(model: Path, size_px: int) -> list[dict[str, Any]]:
     """Time and work of the kinds of layers, the most costly first."""
-    request, noise, macs = _request(model, size_px, counting=True), _noise(size_px), _macs(model, size_px)
+    request, noise, macs = request_at(model, size_px, counting=True), _noise(size_px), _macs(model, size_px)
     ms: dict[tuple[str, str], float] = defaultdict(float)
     names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for _ in range(3):
