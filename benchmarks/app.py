@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_detector.commands.edge import run_program
+from stream_detector.commands.edge import end_program, run_program
 from stream_detector.errors import UsageError
 from stream_detector.optional import load_media_libraries
 from stream_detector.settings import Backend, RunPrecision, make_settings
@@ -388,7 +388,7 @@ def start(
 
 def main() -> int:
     """Run one benchmark; returns the exit code."""
-    return run_program("benchmarks", app)
+    return end_program(run_program("benchmarks", app))
 
 
 def _tell(name: str, result: dict[str, Any], table: str, file: Path | None) -> None:

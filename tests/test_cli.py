@@ -271,6 +271,24 @@ def test_a_signal_ends_an_endless_run_with_a_summary(number: int, code: int) -> 
     assert err == ""
 
 
+@pytest.mark.parametrize(("stuck", "ends"), [(True, "said\n"), (False, "said\ntaken down\n")])
+def test_the_interpreter_is_not_taken_down_around_a_thread_in_native_code(stuck: bool, ends: str) -> None:
+    # What wakes up in the middle of that may end the process by a signal, in one run of hundreds.
+    script = f"""
+import atexit, os, threading
+from stream_detector.commands.edge import end_program
+atexit.register(print, "taken down")
+if {stuck}:
+    threading.Thread(target=os.read, args=(os.pipe()[0], 1), daemon=True).start()
+print("said")
+raise SystemExit(end_program(7))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG_S, cwd=REPOSITORY
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, ends, "")
+
+
 def test_the_doctor_names_versions_backends_and_model_hashes() -> None:
     done = program("doctor", "--json")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stream_detector import __version__
-from stream_detector.commands.edge import run_program
+from stream_detector.commands.edge import end_program, run_program
 from stream_detector.commands.logs import LogLevel, log_to_stderr
 from stream_detector.commands.outputs import Outputs, record_options
 from stream_detector.errors import UsageError
@@ -484,4 +484,4 @@ def _was_typed(context: typer.Context, parameter: str) -> bool:
 
 def main() -> int:
     """Run the program; returns its exit code."""
-    return run_program("stream-detector", app)
+    return end_program(run_program("stream-detector", app))

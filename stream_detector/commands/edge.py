@@ -3,8 +3,9 @@
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from io import TextIOBase
 from typing import TextIO
 
@@ -67,6 +68,22 @@ def run_program(name: str, app: Callable[[], object]) -> int:
         finally:
             stderr.finish()
             logging.shutdown()
+
+
+def end_program(code: int) -> int:
+    """The last thing a program calls; returns `code`, or ends the process with it and does not return.
+
+    A thread that waits in native code for a host, or for a device, does so while the interpreter is taken
+    down around it, and takes the process down with a signal where it wakes up in the middle of that. Where
+    one is left, what is buffered is written and the process ends without taking anything down.
+    """
+    if not any(thread.daemon for thread in threading.enumerate()):
+        return code
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+                stream.flush()
+    os._exit(code)
 
 
 def _exit_code(name: str, app: Callable[[], object]) -> int:
