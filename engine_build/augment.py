@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine_build.degrade import SMALLEST_PX, through_h264, through_jpeg
+from engine_build.degrade import SMALLEST_PX, Motion, coded_h264, through_h264, through_jpeg
 from engine_build.face_crops import STORED_MARGIN
 from stream_detector.records import Image
 
@@ -14,6 +14,12 @@ MARGINS = (1.2, 1.5)
 """Side of a training crop / side of the face box: around what the detector cuts, because boxes shake."""
 _SHIFT = 0.05
 """How far the face may lie off the middle, in sides of the face box."""
+_P_FRAMES, _INTRA = 0.3, 0.25
+"""Share of the pictures that go through H.264 as a P-frame, and as a key frame; to 0.85, JPEG."""
+_QP = (22, 41)
+_FILM = (2, 6)
+_DRIFT = 0.02
+"""How far a face drifts in a film, in sides of the picture."""
 _Floats = npt.NDArray[np.float32]
 
 
@@ -42,8 +48,9 @@ def augment(pictures: Sequence[Image], rng: np.random.Generator, *, size_px: int
     A real face and its fake go in together: whatever compression or colour does to one it does to the
     other, so that neither is a cue. In this order: fewer pixels (a third of the side up to all of it);
     in half rotated by up to 5° and scaled by up to 5 %; in half gains, contrast and gamma; in 30 % hue
-    and saturation; in 25 % blur; in 20 % noise; then 40 % go through H.264 (QP 22-40), 45 % through
-    JPEG (quality 30-100); in half mirrored.
+    and saturation; in 25 % blur; in 20 % noise; then 55 % go through H.264 (QP 22-40; more than half of
+    them are the last of a few P-frames of a face that drifts), 30 % through JPEG (quality 30-100); in half
+    mirrored.
 
     Args:
         pictures: (side, side, 3) uint8 RGB each; sides may differ.
@@ -68,8 +75,10 @@ def augment(pictures: Sequence[Image], rng: np.random.Generator, *, size_px: int
     if rng.random() < 0.2:
         changes.append(_noisy(rng.normal(0, rng.uniform(1, 7), (fewer, fewer, 3)).astype(np.float32)))
     codec = rng.random()
-    if codec < 0.4:
-        qp = int(rng.integers(22, 41))
+    if codec < _P_FRAMES:
+        changes.append(_filmed(rng))
+    elif codec < _P_FRAMES + _INTRA:
+        qp = int(rng.integers(*_QP))
         changes.append(lambda picture: through_h264(picture, qp=qp))
     elif codec < 0.85:
         quality = int(rng.integers(30, 101))
@@ -83,6 +92,17 @@ def augment(pictures: Sequence[Image], rng: np.random.Generator, *, size_px: int
             picture = change(picture)
         done.append(picture)
     return done
+
+
+def _filmed(rng: np.random.Generator) -> Callable[[Image], Image]:
+    """A few pictures of a face that drifts by a pixel or so, and the last as a decoder shows it."""
+    qp, count, motion = {"qp": str(rng.integers(*_QP))}, int(rng.integers(*_FILM)), Motion.drawn(rng)
+
+    def change(picture: Image) -> Image:
+        drift_px = _DRIFT * picture.shape[0]
+        return coded_h264([motion.moved(picture, n, drift_px=drift_px) for n in range(count)], qp)[-1]
+
+    return change
 
 
 def _resized(side_px: int) -> Callable[[Image], Image]:

@@ -1,10 +1,14 @@
 """What a stream does to a face: fewer pixels, blur, noise, compression."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Self
 
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from stream_detector.errors import ModelError
 from stream_detector.records import Image
@@ -58,18 +62,64 @@ def through_h264(picture: Image, *, qp: int) -> Image:
         picture: (height, width, 3) uint8 RGB, both even.
         qp: quantizer, 0 (finest) to 51.
     """
+    return coded_h264([picture], {"qp": str(qp)})[0]
+
+
+def coded_h264(pictures: Sequence[Image], quality: Mapping[str, str]) -> list[Image]:
+    """A stream of 25 pictures a second to H.264 and back: a key frame, then P-frames.
+
+    Args:
+        pictures: (height, width, 3) uint8 RGB each, all of one size, both even; at least one.
+        quality: x264's options besides preset and tune, as FFmpeg names them.
+
+    Returns:
+        As many pictures, as they were decoded.
+
+    Raises:
+        ModelError: as many did not come back.
+    """
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
     encoder = av.CodecContext.create("libx264", "w")
-    encoder.height, encoder.width = picture.shape[:2]
+    encoder.height, encoder.width = pictures[0].shape[:2]
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 25)
     encoder.thread_count = 1
-    encoder.options = {"preset": "superfast", "tune": "zerolatency", "qp": str(qp)}
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    frame.pts = 0
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1
-    frames = []
-    for packet in [*encoder.encode(frame), *encoder.encode(None)]:
-        frames += decoder.decode(packet)
-    frames += decoder.decode(None)
-    return np.asarray(frames[0].to_ndarray(format="rgb24"), dtype=np.uint8)
+    encoder.options = {"preset": "superfast", "tune": "zerolatency", **quality}
+    decoded: list[av.VideoFrame] = []
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts = number
+        for packet in encoder.encode(frame):
+            decoded += decoder.decode(packet)
+    for packet in encoder.encode(None):
+        decoded += decoder.decode(packet)
+    decoded += decoder.decode(None)
+    if len(decoded) != len(pictures):
+        raise ModelError(f"x264 gave back {len(decoded)} of {len(pictures)} pictures; reinstall av")
+    return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """A slow drift, as of a head before a camera: the same for every picture it is given."""
+
+    reach: npt.NDArray[np.float64]
+    """(4,) x, y, turn and zoom, in [-1, 1]; 1 is `drift_px`, 1.5 degrees and 2 %."""
+    phase: npt.NDArray[np.float64]
+    """(4,) where in its swing each of them begins, in radians."""
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """A random one."""
+        return cls(rng.normal(0, 0.5, 4).clip(-1, 1), rng.uniform(0, 2 * np.pi, 4))
+
+    def moved(self, picture: Image, number: int, *, drift_px: float) -> Image:
+        """The picture at frame `number`, 25 a second; a swing takes 40 frames."""
+        side = picture.shape[0]
+        x, y, turn, zoom = self.reach * np.sin(2 * np.pi * number / 40 + self.phase)
+        turned = cv2.getRotationMatrix2D((side / 2, side / 2), float(turn * 1.5), float(1 + zoom * 0.02))
+        move = turned + np.array([[0, 0, x], [0, 0, y]]) * drift_px
+        return np.asarray(
+            cv2.warpAffine(picture, move, picture.shape[:2], borderMode=cv2.BORDER_REFLECT_101), np.uint8
+        )

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine_build.degrade import Motion, coded_h264
 from engine_build.face_crops import STORED_MARGIN, StoredFace, cut_stored
 from engine_build.self_blend import self_blend
-from stream_detector.errors import ModelError
 from stream_detector.records import Image
 
 FACES_PX = (48, 200)
@@ -71,37 +69,11 @@ def film(picture: Image, *, face_px: int, crf: int, rng: np.random.Generator) ->
     """
     side = max(32, round(face_px * STORED_MARGIN) // 2 * 2)
     method = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_LINEAR
-    drift, phase = rng.normal(0, 0.5, 4).clip(-1, 1), rng.uniform(0, 2 * np.pi, 4)
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width = encoder.height = side
-    encoder.pix_fmt = "yuv420p"
-    encoder.time_base = Fraction(1, 25)
-    encoder.thread_count = 1
-    encoder.options = {"preset": "superfast", "tune": "zerolatency", "crf": str(crf), "g": "250"}
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1
-    frames: list[Image] = []
-    centre = picture.shape[0] / 2
-    for number in range(_FRAMES):
-        x, y, turn, zoom = drift * np.sin(2 * np.pi * number / 40 + phase)
-        move = cv2.getRotationMatrix2D((centre, centre), float(turn * 1.5), float(1 + zoom * 0.02))
-        move[:, 2] += np.array([x, y]) * 0.02 * picture.shape[0] / STORED_MARGIN
-        moved = cv2.warpAffine(picture, move, picture.shape[:2], borderMode=cv2.BORDER_REFLECT_101)
-        small = np.ascontiguousarray(cv2.resize(moved, (side, side), interpolation=method), np.uint8)
-        frame = av.VideoFrame.from_ndarray(small, format="rgb24")
-        frame.pts = number
-        for packet in encoder.encode(frame):
-            frames += [_rgb(decoded) for decoded in decoder.decode(packet)]
-    for packet in encoder.encode(None):
-        frames += [_rgb(decoded) for decoded in decoder.decode(packet)]
-    frames += [_rgb(decoded) for decoded in decoder.decode(None)]
-    if len(frames) != _FRAMES:
-        raise ModelError(f"x264 gave back {len(frames)} of {_FRAMES} frames of a filmed face; reinstall av")
-    return frames
-
-
-def _rgb(frame: av.VideoFrame) -> Image:
-    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    motion = Motion.drawn(rng)
+    drift_px = 0.02 * picture.shape[0] / STORED_MARGIN
+    moved = [motion.moved(picture, number, drift_px=drift_px) for number in range(_FRAMES)]
+    small = [np.asarray(cv2.resize(each, (side, side), interpolation=method), np.uint8) for each in moved]
+    return coded_h264(small, {"crf": str(crf), "g": "250"})
 
 
 Floats = npt.NDArray[np.float64]

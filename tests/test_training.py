@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from engine_build.about import read_about
 from engine_build.augment import augment, framed
 from engine_build.cli import app
+from engine_build.degrade import coded_h264
 from engine_build.face_crops import StoredFace, read_faces
 from engine_build.norms import estimate_norms
 from engine_build.package import base_spec
@@ -139,6 +140,16 @@ def test_real_and_fake_are_augmented_alike() -> None:
     assert len(seen) == 25
     one, other = augment([picture_of(1), picture_of(1)[:120, :120]], np.random.default_rng(0), size_px=64)
     assert one.shape == other.shape
+
+
+def test_a_filmed_picture_carries_what_the_pictures_before_it_left() -> None:
+    first, then = picture_of(1), np.roll(picture_of(1), 3, axis=1)
+    alone = coded_h264([then], {"qp": "38"})[0]
+    filmed = coded_h264([first, then], {"qp": "38"})
+    assert len(filmed) == 2
+    assert np.array_equal(filmed[0], coded_h264([first], {"qp": "38"})[0])
+    assert not np.array_equal(filmed[1], alone)
+    assert np.abs(filmed[1].astype(int) - then).mean() < 2 * np.abs(alone.astype(int) - then).mean()
 
 
 def test_a_training_crop_is_as_wide_as_the_detector_would_cut_it_and_never_quite_in_the_middle() -> None:
