@@ -24,6 +24,7 @@ from stream_detector.scorers.choice import packaged_models
 from stream_detector.settings import StreamSettings
 
 SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+PACKAGED_PX = read_sidecar(packaged_models()[0]).contract.input_px
 
 
 class Finder:
@@ -67,7 +68,7 @@ def test_a_new_face_is_announced_and_cut_out_at_once(finder: Finder) -> None:
     assert kinds(items) == [EventKind.STREAM_STARTED, EventKind.FACE_FOUND, FaceCrop]
     crop = items[2]
     assert isinstance(crop, FaceCrop)
-    assert crop.pixels.shape == (224, 224, 3)
+    assert crop.pixels.shape == (PACKAGED_PX, PACKAGED_PX, 3)
 
 
 def test_a_small_face_and_one_half_outside_are_told_but_not_cut_out(finder: Finder) -> None:

@@ -32,12 +32,16 @@ OPENERS: list[Callable[[Path], Scorer]] = [
 ]
 
 
+PACKAGED_PX = read_sidecar(assets.xception_int8()).contract.input_px
+
+
 @pytest.fixture(scope="module")
 def crops() -> Image:
     """Four crops of the portrait: three cuts, and one of them dark."""
     picture = np.asarray(cv2.imread(str(assets.portrait())), np.uint8)[:, :, ::-1]
     cuts = [
-        cut_face(picture, Box(160 + dx, 60, 300 + dx, 200), margin=1.35, size_px=224) for dx in (0, 20, -40)
+        cut_face(picture, Box(160 + dx, 60, 300 + dx, 200), margin=1.35, size_px=PACKAGED_PX)
+        for dx in (0, 20, -40)
     ]
     return np.stack([*cuts, cuts[0] // 3])
 
@@ -93,12 +97,12 @@ class TestEveryScorer:
     @pytest.mark.parametrize(
         ("shape", "dtype"),
         [
-            ((0, 224, 224, 3), np.uint8),
-            ((5, 224, 224, 3), np.uint8),
-            ((1, 299, 299, 3), np.uint8),
-            ((1, 3, 224, 224), np.uint8),
-            ((224, 224, 3), np.uint8),
-            ((1, 224, 224, 3), np.float32),
+            ((0, PACKAGED_PX, PACKAGED_PX, 3), np.uint8),
+            ((5, PACKAGED_PX, PACKAGED_PX, 3), np.uint8),
+            ((1, PACKAGED_PX + 32, PACKAGED_PX + 32, 3), np.uint8),
+            ((1, 3, PACKAGED_PX, PACKAGED_PX), np.uint8),
+            ((PACKAGED_PX, PACKAGED_PX, 3), np.uint8),
+            ((1, PACKAGED_PX, PACKAGED_PX, 3), np.float32),
         ],
     )
     def test_refuses_what_the_contract_does_not_allow(
@@ -315,7 +319,7 @@ def test_scoring_loads_no_torch() -> None:
     code = (
         "import sys; from stream_detector.scorers.choice import choose_scorer; import numpy as np; "
         "s = choose_scorer(model=None, backend='auto', precision='auto', max_batch=1); "
-        "s.score(np.zeros((1, 224, 224, 3), np.uint8)); s.close(); "
+        f"s.score(np.zeros((1, {PACKAGED_PX}, {PACKAGED_PX}, 3), np.uint8)); s.close(); "
         "unwanted = 'torch', 'onnxruntime', 'openvino_telemetry', 'nncf'; "
         "import json; print(json.dumps([m for m in unwanted if sys.modules.get(m)]))"
     )

@@ -66,10 +66,12 @@ def test_the_packaged_model_becomes_an_fp16_engine_of_any_batch(real: ModuleType
     layers = json.loads(out.with_name("x.rtx.engine.layers.json").read_text())["network"]
     assert [layer["dtype"] for layer in layers if layer["type"] == "CONVOLUTION"] == ["HALF"] * 74
     assert {layer["dtype"] for layer in layers if layer["type"] in ("MATRIX_MULTIPLY", "REDUCE")} == {"FLOAT"}
+    contract = read_sidecar(assets.xception_fp16()).contract
+    side, cells = contract.input_px, contract.evidence_cells
     assert made.io == (
-        EngineTensor(name="faces", dtype="uint8", shape=(-1, 224, 224, 3)),
+        EngineTensor(name="faces", dtype="uint8", shape=(-1, side, side, 3)),
         EngineTensor(name="logit", dtype="float32", shape=(-1,)),
-        EngineTensor(name="evidence", dtype="float32", shape=(-1, 7, 7)),
+        EngineTensor(name="evidence", dtype="float32", shape=(-1, cells, cells)),
     )
     assert max(step.done for step in steps.steps if "building: " in step.name) > 50  # its own phases
     sidecar = read_engine_sidecar(out)
