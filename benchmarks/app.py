@@ -286,6 +286,19 @@ def sizes(
 
 
 @app.command()
+def undecoded(
+    faces: Annotated[Path, typer.Argument(metavar="FOLDER", help="Crops as train takes them.")],
+    draws: Annotated[int, typer.Option(metavar="N", min=1, help="Of the bootstrap.")] = 1000,
+    json: JsonFile = None,
+) -> None:
+    """What leaving pictures of files undecoded does to verdicts."""
+    from benchmarks.undecoded import measure_undecoded, undecoded_table
+
+    result = measure_undecoded(faces, draws=draws)
+    _tell("undecoded", result, undecoded_table(result), json)
+
+
+@app.command()
 def accuracy(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With real/ and fake/, or fake/METHOD/.")],
     model: Annotated[
