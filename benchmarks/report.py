@@ -18,6 +18,7 @@ from benchmarks.scoring import scoring_table
 from benchmarks.sizes import sizes_table
 from benchmarks.soak import soak_table
 from benchmarks.start import start_table
+from benchmarks.undecoded import undecoded_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -211,6 +212,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "scoring": render_scoring,
     "sizes": _measured_by(sizes_table),
     "start": _measured_by(start_table),
+    "undecoded": _measured_by(undecoded_table),
 }
 """Result name -> how it is written: between `<!-- result:NAME -->` marks in one of the DOCUMENTS."""
 
