@@ -31,9 +31,9 @@ from engine_build.training_data import (
     StepBatches,
     ValidationPairs,
     batch_of,
+    begin_loading,
     check_apart,
     loaded,
-    one_thread,
     usable_faces,
 )
 from engine_build.training_log import Row, TrainingLog
@@ -88,6 +88,11 @@ class Outcome:
     best_auc: float
     rows: tuple[Row, ...] = field(repr=False)
     stopped_early: bool
+    """The AUC rose no more."""
+    step: int
+    """How many steps are done."""
+    interrupted: bool
+    """It was asked to end before it was done; what was learned is saved."""
 
 
 def starting_network(weights: Weights, *, pooling: Pooling | None, seed: int) -> Xception:
@@ -116,6 +121,7 @@ def train(
     machine: Machine,
     on_step: Callable[[int], None] = lambda _: None,
     on_row: Callable[[Row], None] = lambda _: None,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train until the steps are done or the validation AUC rises no more; continue where a run was killed.
 
@@ -127,6 +133,8 @@ def train(
         out: gets best.safetensors, about.json, log.csv, learning_curve.png, tensorboard/ and state.pt.
         on_step: told how many steps are done.
         on_row: told what each validation found.
+        ended: asked after each step whether to save and leave. With one device: of several processes each
+            would be told at a step of its own.
 
     Raises:
         ModelError: the faces do not do, the folder belongs to another run, a gradient is not finite, or
@@ -158,7 +166,7 @@ def train(
     # seconds to start, so that those of the validation stay.
     workers: dict[str, Any] = {
         "num_workers": machine.workers,
-        "worker_init_fn": one_thread,
+        "worker_init_fn": begin_loading,
         "collate_fn": batch_of,
     }
     if machine.workers:
@@ -176,8 +184,9 @@ def train(
             stack.enter_context(log)
         clock = RunClock(machine.save_every_s)
         pictures = iter(loader)
+        interrupted = False
         try:
-            while run.step < recipe.steps and not run.stopped:
+            while run.step < recipe.steps and not run.stopped and not interrupted:
                 with clock.loading():
                     batch = loaded(next(pictures))
                 run.one_step(batch)
@@ -194,6 +203,9 @@ def train(
                     clock.begin()
                 elif clock.due():
                     run.save()
+                interrupted = ended() and run.step < recipe.steps
+                if interrupted:
+                    run.save()
         finally:
             # A caller that keeps the error would keep the loading processes, too.
             del pictures, loader, checker
@@ -204,6 +216,8 @@ def train(
         best_auc=run.best_auc,
         rows=tuple(run.rows),
         stopped_early=run.stopped,
+        step=run.step,
+        interrupted=interrupted,
     )
 
 

@@ -1,6 +1,7 @@
 """`engine_build train` and its options."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +15,12 @@ from engine_build.train import Description, Machine, starting_network, train
 from engine_build.training_data import usable_faces
 from engine_build.training_log import Row
 from engine_build.weights import read_weights
+from stream_detector.commands.signals import INTERRUPTED, Signals
 from stream_detector.errors import UsageError
 
 _EPOCHS = 20
+_TERMINATED = 143
+"""128 + SIGTERM: what ends before it is done has not succeeded."""
 
 
 def train_command(
@@ -98,7 +102,9 @@ def train_command(
     )
     start = read_weights(weights)
     console = Console(stderr=True)
-    with progress_bar() as progress:
+    # Of several processes each would hear a signal at a step of its own.
+    signals = Signals() if devices == 1 else None
+    with signals or nullcontext(), progress_bar() as progress:
         task = progress.add_task("training", total=total)
 
         def on_row(row: Row) -> None:
@@ -117,7 +123,15 @@ def train_command(
             ),
             on_step=lambda step: progress.update(task, completed=step),
             on_row=on_row,
+            ended=lambda: signals is not None and (signals.interrupted or signals.terminated),
         )
+    if signals is not None and outcome.interrupted:
+        console.print(
+            f"stopped after step {outcome.step} of {total}, which is saved; the same command goes on there",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED if signals.interrupted else _TERMINATED)
     why = "the validation AUC rose no more" if outcome.stopped_early else "every step is done"
     console.print(
         f"{why}: the best of {len(outcome.rows)} validations was at step {outcome.best_step}, AUC "

@@ -1,5 +1,6 @@
 """Pairs of a real and a fake face, picture by picture decided by the seed and nothing else."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -198,8 +199,9 @@ def check_apart(faces: Sequence[StoredFace]) -> None:
         )
 
 
-def one_thread(_worker: int) -> None:
-    """What every loading worker does first: one worker is one core."""
+def begin_loading(_worker: int) -> None:
+    """What every loading worker does first: one worker is one core, and Ctrl-C is the trainer's to heed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 

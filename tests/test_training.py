@@ -1,5 +1,8 @@
 """The recipe, the pairs, and runs of a few steps on a tiny network."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -48,9 +51,6 @@ def run(
 
     def on_step(step: int) -> None:
         if step == kill_at:
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGKILL)
 
     return train(
@@ -285,6 +285,34 @@ def test_a_run_killed_without_a_word_ends_with_the_very_same_weights(
         assert all(torch.equal(value, other[key]) for key, value in one.items())
     best = weights_of(whole_run.checkpoint)
     assert all(torch.equal(best[key], value) for key, value in weights_of(again.checkpoint).items())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_run_and_ends_it_in_one_sentence(
+    folder: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    state = {k: v for k, v in Xception().state_dict().items() if not k.startswith("fc.")}
+    save_file(state, tmp_path / "start.safetensors")
+    words = ["train", str(folder), "--weights", str(tmp_path / "start.safetensors"), "--self-blend"]
+    words += ["--size", "64", "--steps", "500", "--batch", "2", "--workers", "1", "--precision", "fp32"]
+    words += ["--validate-every", "2", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "engine_build", *words], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    ) as training:
+        try:
+            assert training.stderr is not None
+            while "step 2/500" not in training.stderr.readline():
+                assert training.poll() is None
+            training.send_signal(number)
+            _, said = training.communicate(timeout=120)
+        finally:
+            training.kill()
+    assert training.returncode == code, said
+    assert "Traceback" not in said
+    assert "leaked" not in said
+    (step,) = re.findall(r"stopped after step (\d+) of 500, which is saved; the same command", said)
+    assert torch.load(tmp_path / "run" / "state.pt")["step"] == int(step)
 
 
 def test_a_finished_run_started_again_does_nothing(folder: Path, whole_run: Outcome) -> None:
