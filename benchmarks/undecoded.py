@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
-import cv2
 import numpy as np
-import numpy.typing as npt
 
+from engine_build.calibrate import probabilities
 from engine_build.degrade import Motion
-from engine_build.face_crops import STORED_MARGIN, StoredFace, cut_stored, read_faces
-from engine_build.filmed_faces import CRF, FACES_PX
+from engine_build.face_crops import StoredFace, cut_stored, held_out_faces
+from engine_build.filmed_faces import CRF, FACES_PX, Floats, before_the_camera
 from engine_build.self_blend import self_blend
 from stream_detector import assets
-from stream_detector.errors import ModelError
 from stream_detector.optional import require
 from stream_detector.records import Image
 from stream_detector.scorers.openvino_scorer import OpenVinoScorer
@@ -24,7 +22,6 @@ _FRAMES = 30
 _LOOKS = (5, 10, 15, 20)
 """Frames that are looked at where all are decoded: a fifth of a second apart at 25 frames a second."""
 _FACE_MODEL = "full-range-sparse"
-_Floats = npt.NDArray[np.float64]
 
 
 def measure_undecoded(faces: Path, *, draws: int) -> dict[str, Any]:
@@ -40,16 +37,7 @@ def measure_undecoded(faces: Path, *, draws: int) -> dict[str, Any]:
     Raises:
         ModelError: there are no such faces, or a picture cannot be read.
     """
-    held_out = [
-        face
-        for face in read_faces(faces)
-        if face.split == "val" and face.label == 0 and face.points_px is not None
-    ]
-    if not held_out:
-        raise ModelError(
-            f"{faces} lists no real face of the split val with landmarks: expected some; make the crops with "
-            "--landmarker"
-        )
+    held_out = held_out_faces(faces)
     scorer = OpenVinoScorer(assets.xception_int8(), max_batch=1)
     try:
         clips = [_both_ways(scorer, face, number) for number, face in enumerate(held_out)]
@@ -60,7 +48,7 @@ def measure_undecoded(faces: Path, *, draws: int) -> dict[str, Any]:
     logit = np.array([[logits for logits, _ in pair] for pair in clips])
     rng = np.random.default_rng(0)
     drawn = [_auc_change(logit[rng.integers(len(logit), size=len(logit))]) for _ in range(draws)]
-    p = 0.5 * (1 + np.tanh(logit / 2))
+    p = probabilities(logit)
     return {
         "model": name,
         "faces": len(held_out),
@@ -117,18 +105,15 @@ def _both_ways(scorer: Scorer, face: StoredFace, number: int) -> list[tuple[list
 
 
 def _filmed(picture: Image, *, face_px: int, crf: int, motion: Motion) -> list["av.Packet[Any]"]:
-    side = max(32, round(face_px * STORED_MARGIN) // 2 * 2)
-    method = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_LINEAR
+    pictures = before_the_camera(picture, face_px=face_px, motion=motion, count=_FRAMES)
     encoder = av.CodecContext.create("libx264", "w")
-    encoder.width = encoder.height = side
+    encoder.height, encoder.width = pictures[0].shape[:2]
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 25)
     encoder.options = {"crf": str(crf)}
     packets: list[av.Packet[Any]] = []
-    for number in range(_FRAMES):
-        moved = motion.moved(picture, number, drift_px=0.02 * picture.shape[0] / STORED_MARGIN)
-        small = np.ascontiguousarray(cv2.resize(moved, (side, side), interpolation=method), np.uint8)
-        frame = av.VideoFrame.from_ndarray(small, format="rgb24")
+    for number, each in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(each, format="rgb24")
         frame.pts = number
         packets += encoder.encode(frame)
     return packets + encoder.encode(None)
@@ -157,11 +142,11 @@ def _mean_logit(scorer: Scorer, pictures: dict[int, Image]) -> float:
     return float(np.mean(logits))
 
 
-def _auc(logit: _Floats) -> float:
+def _auc(logit: Floats) -> float:
     """Of (faces, 2): real, fake."""
     metrics = require("sklearn.metrics", why="measuring an AUC", extra="build")
     return float(metrics.roc_auc_score(np.tile([0, 1], len(logit)), logit.ravel()))
 
 
-def _auc_change(logit: _Floats) -> float:
+def _auc_change(logit: Floats) -> float:
     return _auc(logit[:, :, 1]) - _auc(logit[:, :, 0])

@@ -28,7 +28,7 @@ from engine_build.calibrate import (
 from engine_build.calibration_report import CalibrationReport, ModelRow, PrecisionRow, draw_reliability
 from engine_build.evaluation import Estimate
 from engine_build.evaluation_scores import FACE_MODEL
-from engine_build.face_crops import StoredFace, read_faces
+from engine_build.face_crops import StoredFace, held_out_faces, read_faces
 from engine_build.filmed_faces import CRF, FACES_PX, ClipScores, Floats, filmed_faces
 from engine_build.steps import Steps, shown_steps
 from engine_build.training_state import write_whole
@@ -94,7 +94,7 @@ def calibrate_command(
     The model's files stay as they are. Figures are of faces that were not fitted on.
     """
     load_media_libraries()
-    held_out = _held_out(faces)
+    held_out = held_out_faces(faces)
     with shown_steps() as steps:
         max_turn, turn_source = _largest_turn(faces, steps)
         rows: list[ModelRow] = []
@@ -210,21 +210,6 @@ def _write(model: Path, spec: ModelSpec) -> None:
     if notice.is_file():
         text = notice.read_text(encoding="utf-8").replace(before, file_sha256(sidecar))
         write_whole(notice, lambda draft: draft.write_text(text, encoding="utf-8"))
-
-
-def _held_out(folder: Path) -> list[StoredFace]:
-    """The real faces of the split val that can be blended.
-
-    Raises:
-        ModelError: there is none.
-    """
-    found = [f for f in read_faces(folder) if f.split == "val" and f.label == 0 and f.points_px is not None]
-    if not found:
-        raise ModelError(
-            f"{folder} lists no real face of the split val with landmarks: expected some; make the crops "
-            "with --landmarker"
-        )
-    return found
 
 
 def _largest_turn(folder: Path, steps: Steps) -> tuple[float, str]:

@@ -87,6 +87,21 @@ def read_faces(folder: Path) -> list[StoredFace]:
         return [_face(folder, row, landmarks) for row in rows]
 
 
+def held_out_faces(folder: Path) -> list[StoredFace]:
+    """The real faces of the split val that can be blended.
+
+    Raises:
+        ModelError: there is none, or as `read_faces`.
+    """
+    found = [f for f in read_faces(folder) if f.split == "val" and f.label == 0 and f.points_px is not None]
+    if not found:
+        raise ModelError(
+            f"{folder} lists no real face of the split val with landmarks: expected some; make the crops "
+            "with --landmarker"
+        )
+    return found
+
+
 def _read_points(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     """Path in the index -> (478, 2) points; NaN where no face mesh was found.
 

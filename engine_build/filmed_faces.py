@@ -67,13 +67,26 @@ def film(picture: Image, *, face_px: int, crf: int, rng: np.random.Generator) ->
         crf: quality of x264, 0 (best) to 51.
         rng: decides the motion: a slow drift of up to 2 % of the face, 1.5 degrees and 2 % of its size.
     """
+    pictures = before_the_camera(picture, face_px=face_px, motion=Motion.drawn(rng), count=_FRAMES)
+    return coded_h264(pictures, {"crf": str(crf), "g": "250"})
+
+
+def before_the_camera(picture: Image, *, face_px: int, motion: Motion, count: int) -> list[Image]:
+    """A stored crop as `count` pictures of a face that moves, 25 a second, before they are coded.
+
+    Args:
+        picture: (side, side, 3) uint8 RGB, from `StoredFace.picture`.
+        face_px: of the face in the pictures.
+        motion: drifts by up to 2 % of the face.
+
+    Returns:
+        (k, k, 3) uint8 RGB each, k even.
+    """
     side = max(32, round(face_px * STORED_MARGIN) // 2 * 2)
     method = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_LINEAR
-    motion = Motion.drawn(rng)
     drift_px = 0.02 * picture.shape[0] / STORED_MARGIN
-    moved = [motion.moved(picture, number, drift_px=drift_px) for number in range(_FRAMES)]
-    small = [np.asarray(cv2.resize(each, (side, side), interpolation=method), np.uint8) for each in moved]
-    return coded_h264(small, {"crf": str(crf), "g": "250"})
+    moved = [motion.moved(picture, number, drift_px=drift_px) for number in range(count)]
+    return [np.asarray(cv2.resize(each, (side, side), interpolation=method), np.uint8) for each in moved]
 
 
 Floats = npt.NDArray[np.float64]
