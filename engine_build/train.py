@@ -192,6 +192,7 @@ def train(
                 run.one_step(batch)
                 clock.stepped()
                 on_step(run.step)
+                interrupted = ended() and run.step < recipe.steps
                 if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
                     row = run.validate(checker, clock)
                     if fabric.is_global_zero:
@@ -201,10 +202,7 @@ def train(
                     on_row(row)
                     run.save()
                     clock.begin()
-                elif clock.due():
-                    run.save()
-                interrupted = ended() and run.step < recipe.steps
-                if interrupted:
+                elif interrupted or clock.due():
                     run.save()
         finally:
             # A caller that keeps the error would keep the loading processes, too.

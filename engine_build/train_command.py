@@ -103,7 +103,7 @@ def train_command(
     start = read_weights(weights)
     console = Console(stderr=True)
     # Of several processes each would hear a signal at a step of its own.
-    signals = Signals() if devices == 1 else None
+    signals = Signals(last_resort=False) if devices == 1 else None  # a validation takes longer
     with signals or nullcontext(), progress_bar() as progress:
         task = progress.add_task("training", total=total)
 

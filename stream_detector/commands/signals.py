@@ -20,8 +20,15 @@ class Signals:
     A handler that raised could cut a JSON line in two. A second Ctrl-C ends the process at once.
     """
 
-    def __init__(self, *, hang_up: bool = False) -> None:
-        """`hang_up`: SIGHUP is a flag too; otherwise it ends the process, as ever."""
+    def __init__(self, *, hang_up: bool = False, last_resort: bool = True) -> None:
+        """Changes nothing yet.
+
+        Args:
+            hang_up: SIGHUP is a flag too; otherwise it ends the process, as ever.
+            last_resort: end the process anyway where it does not end by itself; not for work that may
+                rightly take longer to come to a point where it can be left.
+        """
+        self._last_resort = last_resort
         self.interrupted = False
         self.terminated = False
         self._hang_up = hang_up
@@ -57,17 +64,17 @@ class Signals:
         if self.interrupted:
             os._exit(INTERRUPTED)
         self.interrupted = True
-        _end_anyway(INTERRUPTED)
+        self._end_anyway(INTERRUPTED)
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
         if not self.terminated:
             self.terminated = True
-            _end_anyway(0)
+            self._end_anyway(0)
 
+    def _end_anyway(self, code: int) -> None:
+        def wait_and_end() -> None:
+            time.sleep(_LAST_RESORT_S)
+            os._exit(code)
 
-def _end_anyway(code: int) -> None:
-    def wait_and_end() -> None:
-        time.sleep(_LAST_RESORT_S)
-        os._exit(code)
-
-    threading.Thread(target=wait_and_end, name="last resort", daemon=True).start()
+        if self._last_resort:
+            threading.Thread(target=wait_and_end, name="last resort", daemon=True).start()
