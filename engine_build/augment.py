@@ -1,6 +1,7 @@
 """Training pictures as cameras and streams would have delivered them, the same way for real and fake."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from engine_build.degrade import SMALLEST_PX, Motion, coded_h264, through_h264, through_jpeg
 from engine_build.face_crops import STORED_MARGIN
+from engine_build.warp import Warp
 from stream_detector.records import Image
 
 MARGINS = (1.2, 1.5)
@@ -20,7 +22,9 @@ _QP = (22, 41)
 _FILM = (2, 6)
 _DRIFT = 0.02
 """How far a face drifts in a film, in sides of the picture."""
+_WARPED, _COVERED = 0.4, 0.2
 _Floats = npt.NDArray[np.float32]
+_Change = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 def framed(picture: Image, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.float32]]:
@@ -42,59 +46,73 @@ def framed(picture: Image, rng: np.random.Generator) -> tuple[Image, npt.NDArray
     return part, np.array([left, top], np.float32)
 
 
-def augment(pictures: Sequence[Image], rng: np.random.Generator, *, size_px: int) -> list[Image]:
+def augment(
+    pictures: Sequence[Image],
+    rng: np.random.Generator,
+    *,
+    size_px: int,
+    masks: Sequence[_Floats] = (),
+) -> tuple[list[Image], list[_Floats]]:
     """One random change of scale, geometry, colour and quality, the same for every picture given.
 
     A real face and its fake go in together: whatever compression or colour does to one it does to the
     other, so that neither is a cue. In this order: fewer pixels (a third of the side up to all of it);
-    in half rotated by up to 5° and scaled by up to 5 %; in half gains, contrast and gamma; in 30 % hue
-    and saturation; in 25 % blur; in 20 % noise; then 55 % go through H.264 (QP 22-40; more than half of
-    them are the last of a few P-frames of a face that drifts), 30 % through JPEG (quality 30-100); in half
-    mirrored.
+    in half rotated by up to 8° and scaled by up to 8 %; in 40 % warped smoothly into another face's shape;
+    in half gains, contrast and gamma; in 30 % hue and saturation; in 25 % blur; in 20 % noise; then 55 %
+    go through H.264 (QP 22-40; more than half of them are the last of a few P-frames of a face that
+    drifts), 30 % through JPEG (quality 30-100); in 20 % a patch is covered; in half mirrored.
 
     Args:
         pictures: (side, side, 3) uint8 RGB each; sides may differ.
         rng: decides; the same state gives the same result.
         size_px: side of the results.
+        masks: (side, side) float32 each, which follow the geometry alone; 0 where a patch is covered.
 
     Returns:
-        (size_px, size_px, 3) uint8 RGB each.
+        (size_px, size_px, 3) uint8 RGB for each picture, (size_px, size_px) float32 for each mask.
     """
     side = min(picture.shape[0] for picture in pictures)
     least = min(SMALLEST_PX, side)
     fewer = int(np.clip(np.exp(rng.uniform(np.log(side / 3), np.log(side))), least, side)) // 2 * 2
-    changes: list[Callable[[Image], Image]] = [_resized(fewer)]
+    looks: list[_Change] = []
+    shapes: list[_Change] = [_resized(fewer)]
     if rng.random() < 0.5:
-        changes.append(_moved(fewer, rng))
+        shapes.append(_moved(fewer, rng))
+    if rng.random() < _WARPED:
+        shapes.append(Warp.drawn(fewer, rng, cells=4, reach=rng.uniform(0.005, 0.02)).applied_mirroring)
     if rng.random() < 0.5:
-        changes.append(_toned(rng))
+        looks.append(_toned(rng))
     if rng.random() < 0.3:
-        changes.append(_tinted(rng))
+        looks.append(_tinted(rng))
     if rng.random() < 0.25:
-        changes.append(_blurred(rng.uniform(0.3, 1.2)))
+        looks.append(_blurred(rng.uniform(0.3, 1.2)))
     if rng.random() < 0.2:
-        changes.append(_noisy(rng.normal(0, rng.uniform(1, 7), (fewer, fewer, 3)).astype(np.float32)))
+        looks.append(_noisy(rng.normal(0, rng.uniform(1, 7), (fewer, fewer, 3)).astype(np.float32)))
     codec = rng.random()
     if codec < _P_FRAMES:
-        changes.append(_filmed(rng))
+        looks.append(_filmed(rng))
     elif codec < _P_FRAMES + _INTRA:
         qp = int(rng.integers(*_QP))
-        changes.append(lambda picture: through_h264(picture, qp=qp))
+        looks.append(lambda picture: through_h264(picture, qp=qp))
     elif codec < 0.85:
         quality = int(rng.integers(30, 101))
-        changes.append(lambda picture: through_jpeg(picture, quality=quality))
-    changes.append(_resized(size_px))
+        looks.append(lambda picture: through_jpeg(picture, quality=quality))
+    last: list[_Change] = [_resized(size_px)]
+    if rng.random() < _COVERED:
+        last.append(_covered(size_px, rng))
     if rng.random() < 0.5:
-        changes.append(lambda picture: np.ascontiguousarray(picture[:, ::-1]))
-    done = []
-    for picture in pictures:
-        for change in changes:
-            picture = change(picture)
-        done.append(picture)
-    return done
+        last.append(lambda picture: np.ascontiguousarray(picture[:, ::-1]))
+    done = [_all([*shapes, *looks, *last], picture) for picture in pictures]
+    return done, [_all([*shapes, *last], mask) for mask in masks]
 
 
-def _filmed(rng: np.random.Generator) -> Callable[[Image], Image]:
+def _all(changes: Sequence["_Change"], picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    for change in changes:
+        picture = change(picture)
+    return picture
+
+
+def _filmed(rng: np.random.Generator) -> _Change:
     """A few pictures of a face that drifts by a pixel or so, and the last as a decoder shows it."""
     qp, count, motion = {"qp": str(rng.integers(*_QP))}, int(rng.integers(*_FILM)), Motion.drawn(rng)
 
@@ -105,25 +123,39 @@ def _filmed(rng: np.random.Generator) -> Callable[[Image], Image]:
     return change
 
 
-def _resized(side_px: int) -> Callable[[Image], Image]:
-    def change(picture: Image) -> Image:
+def _resized(side_px: int) -> _Change:
+    def change(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
         method = cv2.INTER_AREA if picture.shape[0] > side_px else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=method), np.uint8)
+        return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=method), picture.dtype)
 
     return change
 
 
-def _moved(side: int, rng: np.random.Generator) -> Callable[[Image], Image]:
-    move = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-5, 5), rng.uniform(0.95, 1.05))
+def _moved(side: int, rng: np.random.Generator) -> _Change:
+    move = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-8, 8), rng.uniform(0.92, 1.08))
 
-    def change(picture: Image) -> Image:
+    def change(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
         moved = cv2.warpAffine(picture, move, (side, side), borderMode=cv2.BORDER_REFLECT_101)
-        return np.asarray(moved, np.uint8)
+        return np.asarray(moved, picture.dtype)
 
     return change
 
 
-def _toned(rng: np.random.Generator) -> Callable[[Image], Image]:
+def _covered(side: int, rng: np.random.Generator) -> _Change:
+    """A rectangle of one colour, as of a hand or a caption; of a mask, nothing (DeVries & Taylor, 2017)."""
+    width, height = (rng.uniform(0.1, 0.35, 2) * side).astype(int)
+    left, top = (int(rng.integers(0, side - length + 1)) for length in (width, height))
+    colour = rng.integers(0, 256, 3)
+
+    def change(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        covered = picture.copy()
+        covered[top : top + height, left : left + width] = colour if picture.ndim == 3 else 0
+        return covered
+
+    return change
+
+
+def _toned(rng: np.random.Generator) -> _Change:
     gains = rng.uniform(0.9, 1.1, 3) if rng.random() < 0.5 else np.ones(3)
     contrast, brightness, gamma = rng.uniform(0.75, 1.25), rng.uniform(-25, 25), rng.uniform(0.8, 1.25)
     curve = ((np.linspace(0, 1, 256) ** gamma * 255 - 128) * contrast + 128 + brightness)[:, None] * gains
@@ -131,7 +163,7 @@ def _toned(rng: np.random.Generator) -> Callable[[Image], Image]:
     return lambda picture: np.asarray(cv2.LUT(picture, table), np.uint8)
 
 
-def _tinted(rng: np.random.Generator) -> Callable[[Image], Image]:
+def _tinted(rng: np.random.Generator) -> _Change:
     hue, saturation = rng.uniform(-8, 8), rng.uniform(0.6, 1.4)
 
     def change(picture: Image) -> Image:
@@ -143,9 +175,9 @@ def _tinted(rng: np.random.Generator) -> Callable[[Image], Image]:
     return change
 
 
-def _blurred(sigma_px: float) -> Callable[[Image], Image]:
+def _blurred(sigma_px: float) -> _Change:
     return lambda picture: np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma_px), np.uint8)
 
 
-def _noisy(noise: _Floats) -> Callable[[Image], Image]:
+def _noisy(noise: _Floats) -> _Change:
     return lambda picture: np.clip(picture + noise, 0, 255).astype(np.uint8)

@@ -14,6 +14,7 @@ from engine_build.calibrate_command import calibrate_command
 from engine_build.card_command import card_command
 from engine_build.data_commands import crops, index
 from engine_build.evaluate_command import evaluate_command
+from engine_build.mean_command import mean_command
 from engine_build.onnx_export import export_onnx
 from engine_build.package import MARGINS, base_spec, make_package, split_faces, write_parity
 from engine_build.parity import measure_parity, parity_crops
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(crops)
 app.command("train")(train_command)
+app.command("mean")(mean_command)
 app.command("evaluate")(evaluate_command)
 app.command("calibrate")(calibrate_command)
 app.command("card")(card_command)

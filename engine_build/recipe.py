@@ -40,9 +40,15 @@ class Recipe(BaseModel):
     """Share of the fakes that are self-blends of the real face beside them."""
     gradual: bool = True
     """First the dense layer, then the last blocks, then all; False: all from the first step."""
-    norms: Literal["starting", "estimated"] = "starting"
-    """BatchNorm statistics, which stay fixed: those of the starting weights, or taken anew from the training
-    pictures before the first step."""
+    mask_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Of a second loss: where the fake is blended, cell by cell of the last map; needs blend_share 1."""
+    sam: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Length of the step uphill before each gradient (Foret et al., "Sharpness-Aware Minimization", ICLR
+    2021, algorithm 1); 0: none. Twice the cost."""
+    norms: Literal["starting", "estimated", "batch"] = "starting"
+    """BatchNorm statistics. Fixed: those of the starting weights, or taken anew from the training pictures
+    before the first step. Or those of each batch, their running mean being kept: of 64 pictures or more,
+    since few tell a face from its own blend by what they have in common."""
     freeze_blocks: Annotated[int, Field(ge=0)] = 0
     """The stem and this many blocks are never trained."""
     validate_every: Annotated[int, Field(ge=1)]
@@ -51,6 +57,14 @@ class Recipe(BaseModel):
     """The run ends after this many validations without a better AUC, once everything is trained."""
     precision: Literal["bf16", "fp32"] = "bf16"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _masked(self) -> Self:
+        if self.mask_weight and self.blend_share < 1:
+            raise ValueError(
+                "only self-blends come with a mask: give --self-blend, or leave --mask-weight out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _paired(self) -> Self:

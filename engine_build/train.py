@@ -4,8 +4,8 @@
                                                                   |
     best.safetensors <-- best validation AUC <-- running mean of the weights (EMA)
 
-BatchNorm statistics stay those of the starting weights: a batch that holds a face and its own blend
-would leak through them which is which.
+BatchNorm statistics stay those of the starting weights unless the recipe says otherwise: a small batch
+that holds a face and its own blend leaks through them which is which.
 """
 
 import hashlib
@@ -49,6 +49,8 @@ MARGIN = MARGINS["full-range-sparse"]
 _NORM_PAIRS, _NORM_BATCH = 256, 32
 """Pairs that BatchNorm statistics are taken from, and how many at once: 64 pictures are enough for the
 variance of a channel."""
+_VALIDATION_DRAWS = 3
+"""How often each held-out face is shown: what is chosen by one draw of a few hundred is chosen by luck."""
 _VALIDATION_BATCH = 16
 """Pairs at once; no gradient is kept, so memory hardly matters."""
 
@@ -152,12 +154,23 @@ def train(
     torch.backends.cudnn.deterministic = True
     out.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint(faces, network)
-    training = Pairs(reals, fakes, size_px=recipe.size_px, seed=recipe.seed, blend_share=recipe.blend_share)
+    training = Pairs(
+        reals,
+        fakes,
+        size_px=recipe.size_px,
+        seed=recipe.seed,
+        blend_share=recipe.blend_share,
+        masked=recipe.mask_weight > 0,
+    )
     if recipe.norms == "estimated" and not (out / "state.pt").is_file():
         estimate_norms(network, _first_pictures(training))
     run = Run(fabric, network, recipe, path=out / "state.pt", data=fingerprint)
     validation = ValidationPairs(
-        *held_out, size_px=recipe.size_px, margin=MARGIN, blend_share=recipe.blend_share
+        *held_out,
+        size_px=recipe.size_px,
+        margin=MARGIN,
+        blend_share=recipe.blend_share,
+        draws=_VALIDATION_DRAWS,
     )
     batches = StepBatches(
         run.step, recipe.steps, pairs=recipe.batch // 2, rank=fabric.global_rank, ranks=fabric.world_size
@@ -222,7 +235,8 @@ def train(
 def _first_pictures(pairs: Pairs) -> Iterator[Tensor]:
     """The training pictures that statistics are taken from, real and fake, in batches."""
     for first in range(0, _NORM_PAIRS, _NORM_BATCH):
-        yield torch.stack([pairs[number] for number in range(first, first + _NORM_BATCH)]).flatten(0, 1)
+        batch = torch.stack([pairs[number] for number in range(first, first + _NORM_BATCH)])
+        yield batch[..., :3].flatten(0, 1)
 
 
 def _fabric(recipe: Recipe, machine: Machine) -> Any:
@@ -273,9 +287,9 @@ def _keep(run: Run, description: Description, out: Path, reals: int, fakes: int,
         terms=description.terms,
         input_px=recipe.size_px,
         reported=(
-            f"AUC {row.val_auc:.3f} and log-loss {row.val_loss:.3f} on {pairs} held-out real faces and as "
-            f"many {against}, degraded like video, after {row.step} steps of {recipe.batch} pictures; the "
-            "step was chosen on these faces",
+            f"AUC {row.val_auc:.3f} and log-loss {row.val_loss:.3f} on {pairs} pictures of held-out real "
+            f"faces and as many {against}, degraded like video, after {row.step} steps of {recipe.batch} "
+            "pictures; the step was chosen on these faces",
         ),
         limits=(
             *limits,

@@ -48,9 +48,20 @@ def train_command(
     ] = None,
     freeze_blocks: Annotated[int, typer.Option(metavar="N", help="Never train the stem and N blocks.")] = 0,
     norms: Annotated[
-        Literal["starting", "estimated"],
-        typer.Option(help="BatchNorm statistics: those of --weights, or taken from FACES first."),
+        Literal["starting", "estimated", "batch"],
+        typer.Option(help="BatchNorm statistics: of --weights, taken from FACES first, or of each batch."),
     ] = "starting",
+    mask_weight: Annotated[
+        float, typer.Option(metavar="W", help="Of a second loss: where a self-blend is blended.")
+    ] = 0.0,
+    sam: Annotated[
+        float, typer.Option(metavar="RHO", help="Sharpness-aware steps of this length; twice the cost.")
+    ] = 0.0,
+    weight_decay: Annotated[float, typer.Option(metavar="RATE", help="On matrices and kernels.")] = 1e-3,
+    dropout: Annotated[float, typer.Option(metavar="SHARE", help="On the pooled features.")] = 0.2,
+    ema: Annotated[
+        float, typer.Option(metavar="DECAY", help="Of the running mean of the weights, which is kept.")
+    ] = 0.995,
     validate_every: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Between validations.  [default: an epoch]")
     ] = None,
@@ -94,6 +105,11 @@ def train_command(
         blend_share=share,
         gradual=share < 1,
         norms=norms,
+        mask_weight=mask_weight,
+        sam=sam,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        ema=ema,
         freeze_blocks=freeze_blocks,
         validate_every=validate_every or max(1, min(epoch, total)),
         patience=patience,

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from engine_build.augment import augment, framed
 from engine_build.degrade import degrade
 from engine_build.face_crops import StoredFace, cut_stored
-from engine_build.self_blend import self_blended
+from engine_build.self_blend import TRAINING, self_blended
 from stream_detector.errors import ModelError
 from stream_detector.records import Image
 
@@ -34,12 +34,22 @@ class Pairs(Dataset[Tensor]):
         size_px: int,
         seed: int,
         blend_share: float,
+        masked: bool = False,
     ) -> None:
+        """
+        Args:
+            reals, fakes: of the training split.
+            size_px: side of the network's input.
+            seed: decides every draw.
+            blend_share: of the fakes, how many are self-blends of the real face beside them.
+            masked: give a fourth channel, where the fake is blended; only with a blend_share of 1.
+        """
         self._reals, self._fakes = reals, fakes
         self._size_px, self._seed, self._blend_share = size_px, seed, blend_share
+        self._masked = masked
 
     def __getitem__(self, number: int) -> Tensor:
-        """(2, size_px, size_px, 3) uint8: real, fake.
+        """(2, size_px, size_px, 3 or 4) uint8: real, fake.
 
         Raises:
             ModelError: a picture cannot be read.
@@ -48,14 +58,22 @@ class Pairs(Dataset[Tensor]):
         chosen = self._reals[_turn(self._seed, 0, len(self._reals), number)]
         state = rng.bit_generator.state
         real, moved = framed(chosen.picture(), rng)
+        masks = []
         if rng.random() < self._blend_share:
-            real, fake = self_blended(real, chosen.landmarks - moved, rng)
+            real, fake, mask = self_blended(real, chosen.landmarks - moved, rng, TRAINING)
+            masks = [np.zeros_like(mask), mask] if self._masked else []
         else:
             listed = self._fakes[_turn(self._seed, 1, len(self._fakes), number)]
             same = np.random.default_rng()
             same.bit_generator.state = state
             fake, _ = framed(listed.picture(), same)
-        return _tensor(augment([real, fake], rng, size_px=self._size_px))
+        pictures, masks = augment([real, fake], rng, size_px=self._size_px, masks=masks)
+        if masks:
+            pictures = [
+                np.dstack([p, (m * 255).round()]).astype(np.uint8)
+                for p, m in zip(pictures, masks, strict=True)
+            ]
+        return _tensor(pictures)
 
 
 class ValidationPairs(Dataset[Tensor]):
@@ -69,12 +87,22 @@ class ValidationPairs(Dataset[Tensor]):
         size_px: int,
         margin: float,
         blend_share: float,
+        draws: int = 1,
     ) -> None:
-        self._reals, self._fakes = reals, fakes
+        """
+        Args:
+            reals, fakes: held out.
+            size_px: side of the network's input.
+            margin: of the crops, as the detector cuts them.
+            blend_share: as of `Pairs`.
+            draws: how often each face is shown, each time degraded and blended anew; the pairs of the
+                first draw are the same for any number.
+        """
+        self._reals, self._fakes, self._draws = reals, fakes, draws
         self._size_px, self._margin, self._blend_share = size_px, margin, blend_share
 
     def __len__(self) -> int:
-        return min(MAX_VALIDATION_PAIRS, len(self._reals))
+        return min(MAX_VALIDATION_PAIRS, self._draws * len(self._reals))
 
     def __getitem__(self, number: int) -> Tensor:
         """(2, size_px, size_px, 3) uint8: real, fake.
@@ -86,7 +114,7 @@ class ValidationPairs(Dataset[Tensor]):
         chosen = self._reals[_turn(0, 0, len(self._reals), number)]
         real = chosen.picture()
         if rng.random() < self._blend_share:
-            real, fake = self_blended(real, chosen.landmarks, rng)
+            real, fake, _ = self_blended(real, chosen.landmarks, rng)
         else:
             fake = self._fakes[_turn(0, 1, len(self._fakes), number)].picture()
         cut = [

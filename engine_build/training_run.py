@@ -1,6 +1,7 @@
 """The state of a training run, and one step of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,28 +26,44 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Detector(nn.Module):
-    """Xception as it is trained: dropout on the pooled features, fixed BatchNorm statistics.
+    """Xception as it is trained: dropout on the pooled features and, where asked for, a head for masks.
 
-    The statistics being fixed, each step folds the BatchNorms into the kernels and runs the folded
-    network: the same sums, and on CPUs over half as many pictures a second more.
+    Where BatchNorm statistics are fixed, each step folds the BatchNorms into the kernels and runs the
+    folded network: the same sums, and on CPUs over half as many pictures a second more.
     """
 
-    def __init__(self, network: Xception, dropout: float) -> None:
+    def __init__(
+        self, network: Xception, dropout: float, *, batch_norms: bool = False, masks: bool = False
+    ) -> None:
+        """
+        Args:
+            network: trained in place.
+            dropout: on the pooled features.
+            batch_norms: in training, normalise by each batch's own statistics.
+            masks: say of each cell of the last map whether it is blended, too.
+        """
         super().__init__()
         self.network = network
         self.dropout = nn.Dropout(dropout)
+        self._batch_norms = batch_norms
+        self.masks = nn.Conv2d(network.fc.in_features, 1, 1) if masks else None
         # In a tuple, so that it is no part of the parameters and the state: its weights are never used.
         self._folded = (_Features(network.folded()),)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(n, S, S, 3) uint8 RGB -> logit (n,) float32."""
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(n, S, S, 3) uint8 RGB -> logit (n,) float32; and of each cell, (n, h, w), if trained on masks."""
         inputs = (pictures.permute(0, 3, 1, 2).float() - 127.5) / 127.5
-        weights = {f"network.{name}": value for name, value in self.network.folded_weights().items()}
-        features: Tensor = functional_call(self._folded[0], weights, inputs)
+        if self.training and self._batch_norms:
+            features = self.network.features(inputs)
+        else:
+            weights = {f"network.{name}": value for name, value in self.network.folded_weights().items()}
+            features = functional_call(self._folded[0], weights, inputs)
         with torch.autocast(pictures.device.type, enabled=False):
+            features = features.float()
             weight, bias = self.network.direction()
-            pooled: Tensor = self.dropout(features.float().mean((2, 3)))
-            return pooled @ weight + bias
+            pooled: Tensor = self.dropout(features.mean((2, 3)))
+            cells = None if self.masks is None else self.masks(features)[:, 0]
+            return pooled @ weight + bias, cells
 
 
 class _Features(nn.Module):
@@ -83,7 +100,9 @@ class Run:
         Raises:
             ModelError: `path` is damaged, or holds another run.
         """
-        detector = Detector(network, recipe.dropout)
+        own = recipe.norms == "batch"
+        torch.manual_seed(recipe.seed)  # the head for masks is drawn
+        detector = Detector(network, recipe.dropout, batch_norms=own, masks=recipe.mask_weight > 0)
         detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self._fabric, self._detector, self.recipe = fabric, detector, recipe
         self._path = path
@@ -99,7 +118,7 @@ class Run:
             self.rows, self.stopped = [Row(**row) for row in state["rows"]], state["stopped"]
             self._losses = state["losses"]
         detector.to(fabric.device)
-        self.averaged = AveragedModel(detector, multi_avg_fn=_running_mean(recipe.ema))
+        self.averaged = AveragedModel(detector, multi_avg_fn=_running_mean(recipe.ema), use_buffers=own)
         if state is not None:
             self.averaged.load_state_dict(state["averaged"])
         self._stage = -1
@@ -112,8 +131,9 @@ class Run:
         network = self._detector.network
         blocks = 4 + network.middle_blocks
         groups: dict[float, list[Tensor]] = {0.0: [], self.recipe.weight_decay: []}
-        for name, parameter in network.named_parameters():
-            trained = self.recipe.trains(name, self._stage, blocks=blocks)
+        for name, parameter in self._detector.named_parameters():
+            own = name.removeprefix("network.")
+            trained = own == name or self.recipe.trains(own, self._stage, blocks=blocks)
             parameter.requires_grad_(trained)
             parameter.grad = None
             if trained:
@@ -128,7 +148,7 @@ class Run:
         self._model, self._optimizer = self._fabric.setup(self._detector, optimizer)
 
     def one_step(self, batch: Tensor) -> None:
-        """Train on (n, 2, S, S, 3) uint8 pairs.
+        """Train on (n, 2, S, S, 3) uint8 pairs, or (n, 2, S, S, 4) where the recipe weighs masks.
 
         Raises:
             ModelError: the loss or a gradient is not finite.
@@ -136,19 +156,18 @@ class Run:
         if self.recipe.stage(self.step) != self._stage:
             self._enter_stage(None)
         fabric, recipe = self._fabric, self.recipe
-        torch.manual_seed(hash((recipe.seed, self.step, fabric.global_rank)) % 2**63)  # dropout's
         self._model.train()
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate_at(self.step)
         pictures = batch.flatten(0, 1).to(fabric.device, non_blocking=True)
-        labels = torch.tensor([0.0, 1.0], device=fabric.device).repeat(len(batch))
-        loss = functional.binary_cross_entropy_with_logits(self._model(pictures), labels)
-        self._optimizer.zero_grad(set_to_none=True)
-        fabric.backward(loss)
+        loss = self._gradients(pictures)
+        if recipe.sam:
+            with self._uphill():
+                self._gradients(pictures)
         norm = fabric.clip_gradients(
             self._model, self._optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
         )
-        value = float(loss.detach())
+        value = float(loss)
         if not bool(torch.isfinite(norm)):
             raise ModelError(
                 f"training stopped at step {self.step}: the loss is {value:g} and the length of the gradient "
@@ -160,6 +179,42 @@ class Run:
         self._losses.append(value)
         self.step += 1
 
+    def _gradients(self, pictures: Tensor) -> Tensor:
+        """Those of (2 n, S, S, 3 or 4) uint8, real and fake in turn; returns the verdict's loss."""
+        # Dropout's draws, which are the same for both gradients of a step.
+        torch.manual_seed(hash((self.recipe.seed, self.step, self._fabric.global_rank)) % 2**63)
+        labels = torch.tensor([0.0, 1.0], device=pictures.device).repeat(len(pictures) // 2)
+        logits, cells = self._model(pictures[..., :3])
+        loss: Tensor = functional.binary_cross_entropy_with_logits(logits, labels)
+        total = loss
+        if cells is not None:
+            masks = functional.adaptive_avg_pool2d(pictures[..., 3].float() / 255, cells.shape[1:])
+            total = loss + self.recipe.mask_weight * functional.binary_cross_entropy_with_logits(cells, masks)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._fabric.backward(total)
+        return loss.detach()
+
+    @contextmanager
+    def _uphill(self) -> Iterator[None]:
+        """Inside, the weights are a step of length `sam` up the gradient from where they are."""
+        moved = [p for group in self._optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms = [module for module in self._detector.modules() if isinstance(module, nn.BatchNorm2d)]
+        before = [parameter.detach().clone() for parameter in moved]
+        momenta = [norm.momentum for norm in norms]
+        with torch.no_grad():
+            length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in moved]))
+            scale = self.recipe.sam / (length + 1e-12)
+            torch._foreach_add_(moved, torch._foreach_mul([p.grad for p in moved], scale))
+        for norm in norms:
+            norm.momentum = 0.0  # the running statistics are those of the weights that are kept
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(moved, before)
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+
     def validate(self, checker: DataLoader[Tensor | str], clock: "RunClock") -> Row:
         """Measure the averaged weights, and judge whether they are the best so far."""
         metrics = require("sklearn.metrics", why="validating", extra="build")
@@ -167,9 +222,8 @@ class Run:
         self.averaged.eval()
         with torch.no_grad(), self._fabric.autocast():
             for batch in checker:
-                logits.append(
-                    self.averaged(loaded(batch).flatten(0, 1).to(self._fabric.device)).float().cpu()
-                )
+                pictures = loaded(batch).flatten(0, 1).to(self._fabric.device)
+                logits.append(self.averaged(pictures)[0].float().cpu())
         found = torch.cat(logits)
         labels = torch.tensor([0.0, 1.0]).repeat(len(found) // 2)
         row = Row(
@@ -225,6 +279,9 @@ def _running_mean(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], 
     def update(averaged: _Tensors, current: _Tensors, steps: Tensor | int) -> None:
         done = int(steps)
         kept = min(decay, (1 + done) / (10 + done))
-        torch._foreach_lerp_(averaged, current, 1 - kept)
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - kept)
+        else:  # a count of batches
+            torch._foreach_copy_(averaged, current)
 
     return update

@@ -244,6 +244,8 @@ def _stated_pooling(notes: Mapping[str, str], where: str) -> Pooling | None:
 
 
 def _stated_px(notes: Mapping[str, str]) -> int | None:
-    """The side a safetensors note states, as in "224 px"."""
+    """The side a safetensors note states: as `train` writes it, or in words, as in "224 px"."""
+    if notes.get("input_px", "").isdecimal():
+        return int(notes["input_px"])
     found = re.search(r"\b(\d{2,4}) px\b", " ".join(notes.values()))
     return int(found.group(1)) if found else None

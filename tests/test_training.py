@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import lightning_fabric
 import numpy as np
 import pytest
 import torch
@@ -25,8 +26,8 @@ from engine_build.package import base_spec
 from engine_build.recipe import Recipe, make_recipe, steps_for
 from engine_build.self_blend import self_blended
 from engine_build.train import Description, Machine, Outcome, train
-from engine_build.training_data import Pairs, StepBatches, check_apart, usable_faces
-from engine_build.training_run import Detector
+from engine_build.training_data import Pairs, StepBatches, ValidationPairs, check_apart, usable_faces
+from engine_build.training_run import Detector, Run
 from engine_build.training_state import load_state, save_state, write_whole
 from engine_build.weights import build_detector, read_weights
 from engine_build.xception import Xception
@@ -45,11 +46,19 @@ def recipe(**more: object) -> Recipe:
 
 
 def run(
-    faces: list[StoredFace], out: Path, plan: Recipe, workers: int = 0, kill_at: int | None = None
+    faces: list[StoredFace],
+    out: Path,
+    plan: Recipe,
+    workers: int = 0,
+    kill_at: int | None = None,
+    end_after: int | None = None,
 ) -> Outcome:
     """A run of the tiny network; `kill_at` ends the process without a word after that step."""
+    done = 0
 
     def on_step(step: int) -> None:
+        nonlocal done
+        done = step
         if step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -61,6 +70,7 @@ def run(
         out=out,
         machine=Machine(workers=workers, save_every_s=0),
         on_step=on_step,
+        ended=lambda: done == end_after,
     )
 
 
@@ -83,14 +93,14 @@ def test_folding_the_norms_into_each_step_changes_neither_logit_nor_gradient() -
     network = small_xception(rows=1).eval()
     pictures = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
     detector = Detector(network, dropout=0.0)
-    detector(pictures).sum().backward()
+    detector(pictures)[0].sum().backward()
     folded = {
         name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None
     }
     network.zero_grad()
     logits, _ = network((pictures.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
     logits.sum().backward()
-    torch.testing.assert_close(detector(pictures), logits)
+    torch.testing.assert_close(detector(pictures)[0], logits)
     assert folded.keys() == dict(network.named_parameters()).keys()
     for name, value in network.named_parameters():
         torch.testing.assert_close(folded[name], value.grad, rtol=1e-3, atol=1e-4)
@@ -133,12 +143,14 @@ def test_a_recipe_that_makes_no_sense_is_refused_by_the_name_of_its_option(wrong
 def test_real_and_fake_are_augmented_alike() -> None:
     seen = set()
     for seed in range(25):
-        first, second = augment([picture_of(1)] * 2, np.random.default_rng(seed), size_px=64)
+        (first, second), _ = augment([picture_of(1)] * 2, np.random.default_rng(seed), size_px=64)
         assert first.shape == (64, 64, 3)
         assert np.array_equal(first, second)
         seen.add(first.tobytes())
     assert len(seen) == 25
-    one, other = augment([picture_of(1), picture_of(1)[:120, :120]], np.random.default_rng(0), size_px=64)
+    (one, other), _ = augment(
+        [picture_of(1), picture_of(1)[:120, :120]], np.random.default_rng(0), size_px=64
+    )
     assert one.shape == other.shape
 
 
@@ -167,7 +179,7 @@ def test_a_training_crop_is_as_wide_as_the_detector_would_cut_it_and_never_quite
 def test_outside_the_face_a_self_blend_is_the_real_face_shown_with_it() -> None:
     altered = 0
     for seed in range(12):
-        real, fake = self_blended(picture_of(3), landmarks(), np.random.default_rng(seed))
+        real, fake, _ = self_blended(picture_of(3), landmarks(), np.random.default_rng(seed))
         assert np.array_equal(real[:8, :8], fake[:8, :8])
         assert not np.array_equal(real, fake)
         altered += not np.array_equal(real, picture_of(3))
@@ -381,6 +393,130 @@ def test_a_damaged_state_is_refused_and_a_failed_write_keeps_the_old_one(tmp_pat
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ModelError, match=r"it is damaged.*delete it"):
         load_state(path, recipe="r", data="d")
+
+
+@pytest.mark.parametrize("more", [{"sam": 0.05}, {"mask_weight": 1.0}, {"norms": "batch", "batch": 8}])
+def test_a_run_with_an_option_of_its_own_learns_otherwise_and_goes_on_where_it_was_killed(
+    folder: Path, whole_run: Outcome, tmp_path: Path, more: dict[str, object]
+) -> None:
+    faces = read_faces(folder)
+    whole = run(faces, tmp_path / "whole", recipe(**more))
+    part = run(faces, tmp_path / "part", recipe(**more), end_after=4)
+    assert part.step == 4
+    again = run(faces, tmp_path / "part", recipe(**more))
+    assert [row.val_auc for row in again.rows] == [row.val_auc for row in whole.rows]
+    plain, found, gone_on = (weights_of(o.checkpoint) for o in (whole_run, whole, again))
+    assert all(torch.equal(found[name], gone_on[name]) for name in found)
+    assert found.keys() == plain.keys()
+    assert not torch.equal(found["fc.weight"], plain["fc.weight"])
+
+
+def test_statistics_of_each_batch_leave_their_running_mean(folder: Path, tmp_path: Path) -> None:
+    before = small_xception(rows=1).state_dict()
+    after = weights_of(run(read_faces(folder), tmp_path, recipe(norms="batch", batch=8)).checkpoint)
+    assert not torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
+    assert not torch.equal(before["bn1.running_var"], after["bn1.running_var"])
+
+
+def test_a_sharpness_aware_step_takes_the_gradient_uphill_and_leaves_from_where_it_was(
+    folder: Path, tmp_path: Path
+) -> None:
+    reals, _ = usable_faces(read_faces(folder), "train", blend_share=1)
+    batch = torch.stack([Pairs(reals, [], size_px=64, seed=0, blend_share=1)[n] for n in range(2)])
+    plan = recipe(sam=0.5, dropout=0.0, precision="fp32")
+    fabric = lightning_fabric.Fabric(accelerator="cpu", devices=1)
+    stepped = Run(fabric, small_xception(rows=1), plan, path=tmp_path / "state.pt", data="d")
+    gradients = []
+    inner = stepped._gradients
+
+    def noted(pictures: torch.Tensor) -> torch.Tensor:
+        where = stepped._detector.network.fc.weight.detach().clone()
+        loss = inner(pictures)
+        gradient = stepped._detector.network.fc.weight.grad
+        assert gradient is not None
+        gradients.append((where, gradient.clone()))
+        return loss
+
+    stepped._gradients = noted  # type: ignore[method-assign]
+    stepped.one_step(batch)
+    (start, slope), (uphill, _) = gradients
+    moved = uphill - start
+    assert 0 < moved.norm() <= 0.5 + 1e-5
+    torch.testing.assert_close(moved / moved.norm(), slope / slope.norm(), rtol=1e-3, atol=1e-4)
+    rate = plan.learning_rate_at(0)
+    assert (stepped._detector.network.fc.weight - start).abs().max() <= 1.01 * rate
+
+
+def test_masks_follow_the_geometry_of_their_pictures_and_nothing_else(folder: Path) -> None:
+    side = 128
+    blob = np.zeros((side, side), np.float32)
+    blob[30:60, 40:90] = 1
+    drawn = np.dstack([blob * 255] * 3).astype(np.uint8)
+    apart = []
+    for seed in range(20):
+        (picture,), (mask,) = augment([drawn], np.random.default_rng(seed), size_px=64, masks=[blob])
+        assert mask.shape == (64, 64)
+        assert mask.dtype == np.float32
+        assert 0 <= mask.min() <= mask.max() < 1.001
+        bright = picture.mean(2) > picture.mean(2).mean() + 20
+        apart.append((bright != (mask > 0.5)).mean())
+    assert np.median(apart) < 0.06
+    reals, _ = usable_faces(read_faces(folder), "train", blend_share=1)
+    masked = Pairs(reals, [], size_px=64, seed=3, blend_share=1, masked=True)
+    plain = Pairs(reals, [], size_px=64, seed=3, blend_share=1)
+    for number in range(4):
+        assert torch.equal(masked[number][..., :3], plain[number])
+        assert masked[number][0, ..., 3].max() == 0 < masked[number][1, ..., 3].max()
+
+
+def test_masks_are_refused_where_fakes_have_none() -> None:
+    with pytest.raises(UsageError, match=r"only self-blends come with a mask"):
+        recipe(mask_weight=1.0, blend_share=0.5)
+
+
+def test_validation_shows_each_face_in_several_ways_of_which_the_first_stays(folder: Path) -> None:
+    held = usable_faces(read_faces(folder), "val", blend_share=1)
+    once = ValidationPairs(*held, size_px=64, margin=1.35, blend_share=1)
+    thrice = ValidationPairs(*held, size_px=64, margin=1.35, blend_share=1, draws=3)
+    assert len(thrice) == 3 * len(once)
+    assert all(torch.equal(once[n], thrice[n]) for n in range(len(once)))
+    assert not torch.equal(thrice[0], thrice[len(once)])
+
+
+def test_a_mean_of_checkpoints_is_their_mean(tmp_path: Path) -> None:
+    first, second = (Xception(rows=2).state_dict() for _ in range(2))
+    second["bn1.num_batches_tracked"] += 5
+    for name, state in (("a", first), ("b", second)):
+        save_file(state, tmp_path / f"{name}.safetensors", metadata={"input_px": "192", "pooling": "same"})
+    words = ["mean", str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")]
+    done = CliRunner().invoke(
+        app, [*words, "--share", "0.25", "--share", "0.75", "--out", str(tmp_path / "m.safetensors")]
+    )
+    assert done.exit_code == 0, done.exception
+    found = read_weights(tmp_path / "m.safetensors")
+    assert (found.input_px, found.pooling, found.rows) == (192, "same", 2)
+    for name in ("fc.weight", "block5.rep.1.conv1.weight"):
+        torch.testing.assert_close(found.state[name], first[name] * 0.25 + second[name] * 0.75)
+    with safe_open(str(tmp_path / "m.safetensors"), framework="pt") as file:
+        assert "0.25 of a.safetensors" in file.metadata()["description"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["a.safetensors"], "needs two checkpoints or more, got 1"),
+        (["a.safetensors", "b.safetensors", "--share", "0.5"], "given 1 times for 2 checkpoints"),
+        (["a.safetensors", "b.safetensors", "--share", "0.5", "--share", "0.6"], "adds up to 1.1"),
+        (["a.safetensors", "b.safetensors"], r"differ in pooling \(same, torch\)"),
+    ],
+)
+def test_a_mean_that_makes_no_sense_is_refused(tmp_path: Path, words: list[str], why: str) -> None:
+    for name, pooling in (("a", "same"), ("b", "torch")):
+        save_file(Xception().state_dict(), tmp_path / f"{name}.safetensors", metadata={"pooling": pooling})
+    found = [str(tmp_path / word) if word.endswith("safetensors") else word for word in words]
+    done = CliRunner().invoke(app, ["mean", *found, "--out", str(tmp_path / "m.safetensors")])
+    assert isinstance(done.exception, ModelError | UsageError)
+    assert re.search(why, str(done.exception))
 
 
 def test_the_command_makes_what_package_takes_with_no_further_step(folder: Path, tmp_path: Path) -> None:
