@@ -53,6 +53,9 @@ class Recipe(BaseModel):
     """The stem and this many blocks are never trained."""
     validate_every: Annotated[int, Field(ge=1)]
     """Steps between validations."""
+    most_over_half: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Of real clips, where some are given: weights that score more of them over one half are not kept while
+    there are others."""
     patience: Annotated[int, Field(ge=1)] = 8
     """The run ends after this many validations without a better AUC, once everything is trained."""
     precision: Literal["bf16", "fp32"] = "bf16"

@@ -11,7 +11,7 @@ that holds a face and its own blend leaks through them which is which.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine_build.about import About
 from engine_build.face_crops import StoredFace
 from engine_build.norms import estimate_norms
 from engine_build.package import MARGINS
+from engine_build.real_clips import RealClips
 from engine_build.recipe import Recipe
 from engine_build.training_clock import RunClock
 from engine_build.training_data import (
@@ -121,6 +122,7 @@ def train(
     *,
     out: Path,
     machine: Machine,
+    real_clips: Sequence[StoredFace] = (),
     on_step: Callable[[int], None] = lambda _: None,
     on_row: Callable[[Row], None] = lambda _: None,
     ended: Callable[[], bool] = lambda: False,
@@ -133,6 +135,8 @@ def train(
         network: with its starting weights; trained in place.
         faces: of the splits "train" and "val".
         out: gets best.safetensors, about.json, log.csv, learning_curve.png, tensorboard/ and state.pt.
+        real_clips: crops of real videos of other people, which are never trained on: what calls more of them
+            fake than the recipe allows is not kept.
         on_step: told how many steps are done.
         on_row: told what each validation found.
         ended: asked after each step whether to save and leave. With one device: of several processes each
@@ -142,7 +146,7 @@ def train(
         ModelError: the faces do not do, the folder belongs to another run, a gradient is not finite, or
             the disk is full.
     """
-    check_apart(faces)
+    check_apart([*faces, *(replace(face, split="val") for face in real_clips)])
     reals, fakes = usable_faces(faces, "train", blend_share=recipe.blend_share)
     held_out = usable_faces(faces, "val", blend_share=recipe.blend_share)
     fabric = _fabric(recipe, machine)
@@ -153,7 +157,7 @@ def train(
         )
     torch.backends.cudnn.deterministic = True
     out.mkdir(parents=True, exist_ok=True)
-    fingerprint = _fingerprint(faces, network)
+    fingerprint = _fingerprint([*faces, *real_clips], network)
     training = Pairs(
         reals,
         fakes,
@@ -172,6 +176,7 @@ def train(
         blend_share=recipe.blend_share,
         draws=_VALIDATION_DRAWS,
     )
+    must_stay = RealClips(real_clips, size_px=recipe.size_px, margin=MARGIN) if real_clips else None
     batches = StepBatches(
         run.step, recipe.steps, pairs=recipe.batch // 2, rank=fabric.global_rank, ranks=fabric.world_size
     )
@@ -207,11 +212,11 @@ def train(
                 on_step(run.step)
                 interrupted = ended() and run.step < recipe.steps
                 if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
-                    row = run.validate(checker, clock)
+                    row = run.validate(checker, clock, must_stay)
                     if fabric.is_global_zero:
                         log.add(row)
                         if run.best_step == run.step:
-                            _keep(run, description, out, len(reals), len(fakes), len(validation))
+                            _keep(run, description, out, len(reals), len(fakes), len(validation), must_stay)
                     on_row(row)
                     run.save()
                     clock.begin()
@@ -263,7 +268,15 @@ def _fingerprint(faces: Sequence[StoredFace], network: Xception) -> str:
     return digest.hexdigest()
 
 
-def _keep(run: Run, description: Description, out: Path, reals: int, fakes: int, pairs: int) -> None:
+def _keep(
+    run: Run,
+    description: Description,
+    out: Path,
+    reals: int,
+    fakes: int,
+    pairs: int,
+    real_clips: RealClips | None,
+) -> None:
     """Write the averaged weights and what there is to say about them."""
     recipe, row = run.recipe, run.rows[-1]
     notes = {
@@ -290,6 +303,11 @@ def _keep(run: Run, description: Description, out: Path, reals: int, fakes: int,
             f"AUC {row.val_auc:.3f} and log-loss {row.val_loss:.3f} on {pairs} pictures of held-out real "
             f"faces and as many {against}, degraded like video, after {row.step} steps of {recipe.batch} "
             "pictures; the step was chosen on these faces",
+            *(
+                (f"{row.real_over_half:.0%} of {len(real_clips)} real clips scored over one half",)
+                if real_clips is not None
+                else ()
+            ),
         ),
         limits=(
             *limits,

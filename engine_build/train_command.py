@@ -62,6 +62,17 @@ def train_command(
     ema: Annotated[
         float, typer.Option(metavar="DECAY", help="Of the running mean of the weights, which is kept.")
     ] = 0.995,
+    real_clips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Crops of real videos, never trained on: weights that call too many of them fake are not "
+            "kept.",
+        ),
+    ] = None,
+    most_over_half: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of --real-clips, how many may score over one half.")
+    ] = 0.25,
     validate_every: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Between validations.  [default: an epoch]")
     ] = None,
@@ -110,6 +121,7 @@ def train_command(
         weight_decay=weight_decay,
         dropout=dropout,
         ema=ema,
+        most_over_half=most_over_half,
         freeze_blocks=freeze_blocks,
         validate_every=validate_every or max(1, min(epoch, total)),
         patience=patience,
@@ -132,6 +144,7 @@ def train_command(
             recipe,
             Description(name, data or faces.name, terms, f"{weights.name} (sha256 {start.sha256[:12]}…)"),
             out=out,
+            real_clips=read_faces(real_clips) if real_clips else (),
             machine=Machine(
                 devices=devices,
                 workers=max(1, (os.cpu_count() or 2) - 1) if workers is None else workers,

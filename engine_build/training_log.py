@@ -30,12 +30,16 @@ class Row:
     """Training steps per second since the row before, validation not counted."""
     loading_share: float
     """Share of that time spent waiting for pictures."""
+    real_over_half: float | None = None
+    """Share of the real clips given that score over one half; None: none were given."""
 
     def sentence(self, steps: int) -> str:
         """The row for a terminal."""
+        over = self.real_over_half
+        called = "" if over is None else f"{over:.0%} of the real clips over one half, "
         return (
             f"step {self.step}/{steps}: loss {self.train_loss:.3f}, validation loss {self.val_loss:.3f}, "
-            f"AUC {self.val_auc:.3f}, {self.batches_per_s:.2f} batches/s, "
+            f"AUC {self.val_auc:.3f}, {called}{self.batches_per_s:.2f} batches/s, "
             f"{self.loading_share:.0%} waiting for data"
         )
 
@@ -76,7 +80,7 @@ class TrainingLog:
         """
         self.rows.append(row)
         for name, value in asdict(row).items():
-            if name != "step":
+            if name != "step" and value is not None:
                 self._board.add_scalar(name, value, row.step)
         self._board.flush()
         text = io.StringIO()

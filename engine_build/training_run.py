@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
+from engine_build.real_clips import RealClips
 from engine_build.recipe import Recipe
 from engine_build.training_clock import RunClock
 from engine_build.training_data import loaded
@@ -215,15 +216,20 @@ class Run:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
 
-    def validate(self, checker: DataLoader[Tensor | str], clock: "RunClock") -> Row:
+    def validate(
+        self, checker: DataLoader[Tensor | str], clock: RunClock, real_clips: RealClips | None = None
+    ) -> Row:
         """Measure the averaged weights, and judge whether they are the best so far."""
         metrics = require("sklearn.metrics", why="validating", extra="build")
-        logits = []
         self.averaged.eval()
+
+        def of(pictures: Tensor) -> Tensor:
+            found: Tensor = self.averaged(pictures.to(self._fabric.device))[0]
+            return found.float().cpu()
+
         with torch.no_grad(), self._fabric.autocast():
-            for batch in checker:
-                pictures = loaded(batch).flatten(0, 1).to(self._fabric.device)
-                logits.append(self.averaged(pictures)[0].float().cpu())
+            logits = [of(loaded(batch).flatten(0, 1)) for batch in checker]
+            over_half = None if real_clips is None else real_clips.share_over_half(of)
         found = torch.cat(logits)
         labels = torch.tensor([0.0, 1.0]).repeat(len(found) // 2)
         row = Row(
@@ -235,14 +241,19 @@ class Run:
             learning_rate=self.recipe.learning_rate_at(self.step - 1),
             batches_per_s=clock.batches_per_s,
             loading_share=clock.loading_share,
+            real_over_half=over_half,
         )
         self._losses = []
         self.rows.append(row)
-        if row.val_auc > self.best_auc:
-            self.best_step, self.best_auc = self.step, row.val_auc
+        best = max(self.rows, key=self._merit)
+        self.best_step, self.best_auc = best.step, best.val_auc
         waited = sum(each.step > self.best_step and each.stage == 2 for each in self.rows)
         self.stopped = waited >= self.recipe.patience
         return row
+
+    def _merit(self, row: Row) -> tuple[bool, float]:
+        """What the kept weights have most of: few enough false alarms, then AUC; of equals the first."""
+        return (row.real_over_half or 0.0) <= self.recipe.most_over_half, row.val_auc
 
     @property
     def network(self) -> Xception:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from engine_build.degrade import coded_h264
 from engine_build.face_crops import StoredFace, read_faces
 from engine_build.norms import estimate_norms
 from engine_build.package import base_spec
+from engine_build.real_clips import RealClips
 from engine_build.recipe import Recipe, make_recipe, steps_for
 from engine_build.self_blend import self_blended
 from engine_build.train import Description, Machine, Outcome, train
@@ -52,6 +54,7 @@ def run(
     workers: int = 0,
     kill_at: int | None = None,
     end_after: int | None = None,
+    real_clips: Sequence[StoredFace] = (),
 ) -> Outcome:
     """A run of the tiny network; `kill_at` ends the process without a word after that step."""
     done = 0
@@ -69,6 +72,7 @@ def run(
         DESCRIPTION,
         out=out,
         machine=Machine(workers=workers, save_every_s=0),
+        real_clips=real_clips,
         on_step=on_step,
         ended=lambda: done == end_after,
     )
@@ -351,6 +355,46 @@ def test_all_stages_of_a_gradual_run_with_listed_fakes_train_something(folder: P
     both = [*faces, *(replace(f, label=1, method="noise") for f in faces)]
     outcome = run(both, tmp_path, recipe(gradual=True, blend_share=0.0, steps=10, validate_every=1))
     assert [row.stage for row in outcome.rows] == [0, 1, 1, 2, 2, 2, 2, 2, 2, 2]
+
+
+def test_weights_that_call_real_videos_fake_are_kept_only_where_there_are_no_others(
+    folder: Path, whole_run: Outcome, tmp_path: Path
+) -> None:
+    faces = read_faces(folder)
+    shown = write_faces(tmp_path / "clips", 4)
+    clips = [replace(f, clip=f"v{i // 2}", identity=f"v{i // 2}") for i, f in enumerate(read_faces(shown))]
+    found = run(faces, tmp_path / "a", recipe(steps=12, most_over_half=1.0), real_clips=clips)
+    shares = [row.real_over_half for row in found.rows]
+    assert all(share in (0.0, 0.5, 1.0) for share in shares)
+    assert found.best_auc == max(row.val_auc for row in found.rows)
+    assert f"{found.rows[0].real_over_half:.0%} of the real clips over one half" in found.rows[0].sentence(12)
+    assert "of 2 real clips scored over one half" in read_about(found.about).reported[1]
+    assert whole_run.rows[0].real_over_half is None
+
+    fabric = lightning_fabric.Fabric(accelerator="cpu", devices=1)
+    judged = Run(
+        fabric, small_xception(rows=1), recipe(most_over_half=0.5), path=tmp_path / "state.pt", data="d"
+    )
+    few, many = (
+        replace(found.rows[0], step=n, val_auc=a, real_over_half=s)
+        for n, a, s in ((1, 0.6, 0.5), (2, 0.9, 1))
+    )
+    assert max([few, many], key=judged._merit) is few
+    assert max([many, replace(many, val_auc=0.95)], key=judged._merit).val_auc == 0.95
+    every = RealClips(clips, size_px=64, margin=1.35)
+    assert every.share_over_half(lambda pictures: torch.full((len(pictures),), 1.0)) == 1.0
+    assert every.share_over_half(lambda pictures: torch.full((len(pictures),), -1.0)) == 0.0
+
+    with pytest.raises(ModelError, match=r"hold 4 faces and no real one.*--real-clips"):
+        RealClips([replace(face, label=1) for face in clips], size_px=64, margin=1.35)
+    with pytest.raises(ModelError, match=r"1 identities are in the training and in the validation"):
+        known = next(face for face in faces if face.split == "train")
+        run(
+            faces,
+            tmp_path / "b",
+            recipe(),
+            real_clips=[replace(clips[0], identity=known.identity or known.clip)],
+        )
 
 
 def test_a_run_ends_when_the_validation_auc_rises_no_more(folder: Path, tmp_path: Path) -> None:
