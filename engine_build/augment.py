@@ -23,6 +23,8 @@ _FILM = (2, 6)
 _DRIFT = 0.02
 """How far a face drifts in a film, in sides of the picture."""
 _WARPED, _COVERED = 0.4, 0.2
+_PROCESSED, _TWICE = 0.4, 0.25
+"""Share of the pictures that a camera has worked on, and that were JPEG before they were coded again."""
 _Floats = npt.NDArray[np.float32]
 _Change = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -58,7 +60,8 @@ def augment(
     A real face and its fake go in together: whatever compression or colour does to one it does to the
     other, so that neither is a cue. In this order: fewer pixels (a third of the side up to all of it);
     in half rotated by up to 8° and scaled by up to 8 %; in 40 % warped smoothly into another face's shape;
-    in half gains, contrast and gamma; in 30 % hue and saturation; in 25 % blur; in 20 % noise; then 55 %
+    in half gains, contrast and gamma; in 30 % hue and saturation; in 25 % blur; in 20 % noise; in 40 % what a
+    webcam does (noise taken out, edges sharpened, colours in fewer pixels); in 25 % a first JPEG; then 55 %
     go through H.264 (QP 22-40; more than half of them are the last of a few P-frames of a face that
     drifts), 30 % through JPEG (quality 30-100); in 20 % a patch is covered; in half mirrored.
 
@@ -88,6 +91,11 @@ def augment(
         looks.append(_blurred(rng.uniform(0.3, 1.2)))
     if rng.random() < 0.2:
         looks.append(_noisy(rng.normal(0, rng.uniform(1, 7), (fewer, fewer, 3)).astype(np.float32)))
+    if rng.random() < _PROCESSED:
+        looks.append(_processed(rng))
+    if rng.random() < _TWICE:
+        first = int(rng.integers(50, 96))
+        looks.append(lambda picture: through_jpeg(picture, quality=first))
     codec = rng.random()
     if codec < _P_FRAMES:
         looks.append(_filmed(rng))
@@ -177,6 +185,33 @@ def _tinted(rng: np.random.Generator) -> _Change:
 
 def _blurred(sigma_px: float) -> _Change:
     return lambda picture: np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma_px), np.uint8)
+
+
+def _processed(rng: np.random.Generator) -> _Change:
+    """What a webcam does to every frame: noise is taken out and edges are sharpened, colours blurred."""
+    denoised, sharpened, washed = rng.random(3) < (0.6, 0.6, 0.7)
+    tones, reach_px = rng.uniform(8, 30), rng.uniform(1, 3)
+    halo_px, amount = rng.uniform(0.7, 1.8), rng.uniform(0.3, 1.2)
+    share = rng.uniform(0.25, 0.6)
+
+    def change(picture: Image) -> Image:
+        luma, *chroma = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
+        if denoised:
+            luma = cv2.bilateralFilter(luma, 5, tones, reach_px)
+        if sharpened:
+            luma = cv2.addWeighted(luma, 1 + amount, cv2.GaussianBlur(luma, (0, 0), halo_px), -amount, 0)
+        if washed:
+            side = picture.shape[0]
+            small_px = max(8, round(side * share))
+            chroma = [
+                cv2.resize(
+                    cv2.resize(plane, (small_px, small_px), interpolation=cv2.INTER_AREA), (side, side)
+                )
+                for plane in chroma
+            ]
+        return np.asarray(cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YCrCb2RGB), np.uint8)
+
+    return change
 
 
 def _noisy(noise: _Floats) -> _Change:

@@ -38,6 +38,8 @@ class Recipe(BaseModel):
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     blend_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the fakes that are self-blends of the real face beside them."""
+    film_share: Annotated[float | None, Field(gt=0, lt=1)] = None
+    """Of the real faces shown, how many are frames of clips that give several; None: each picture alike."""
     gradual: bool = True
     """First the dense layer, then the last blocks, then all; False: all from the first step."""
     mask_weight: Annotated[float, Field(ge=0, le=100)] = 0.0

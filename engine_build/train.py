@@ -165,6 +165,7 @@ def train(
         seed=recipe.seed,
         blend_share=recipe.blend_share,
         masked=recipe.mask_weight > 0,
+        film_share=recipe.film_share,
     )
     if recipe.norms == "estimated" and not (out / "state.pt").is_file():
         estimate_norms(network, _first_pictures(training))

@@ -36,6 +36,14 @@ def train_command(
         float | None,
         typer.Option(metavar="SHARE", help="Share of the fakes that are self-blends; mixes both."),
     ] = None,
+    film_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the real faces shown, how many are frames of clips with several pictures.  [default: as "
+            "many as there are]",
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(metavar="PX", help="Side of the network's input.")] = 224,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="How often every real face is shown.  [default: 20]")
@@ -114,6 +122,7 @@ def train_command(
         batch=batch,
         learning_rate=learning_rate or (2e-4 if share == 1 else 1e-4),
         blend_share=share,
+        film_share=film_share,
         gradual=share < 1,
         norms=norms,
         mask_weight=mask_weight,

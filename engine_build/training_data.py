@@ -1,6 +1,8 @@
 """Pairs of a real and a fake face, picture by picture decided by the seed and nothing else."""
 
+import math
 import signal
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -21,6 +23,8 @@ MAX_VALIDATION_PAIRS = 1000
 """Validation looks at no more: past this the AUC's own error is below .01."""
 _ORDER, _DRAW, _CHECK = 1, 2, 3
 """Keep the random streams of one seed apart."""
+_FILM_KIND = 2
+"""Beside 0, the real faces, and 1, the fakes."""
 
 
 class Pairs(Dataset[Tensor]):
@@ -35,6 +39,7 @@ class Pairs(Dataset[Tensor]):
         seed: int,
         blend_share: float,
         masked: bool = False,
+        film_share: float | None = None,
     ) -> None:
         """
         Args:
@@ -43,10 +48,26 @@ class Pairs(Dataset[Tensor]):
             seed: decides every draw.
             blend_share: of the fakes, how many are self-blends of the real face beside them.
             masked: give a fourth channel, where the fake is blended; only with a blend_share of 1.
+            film_share: of the real faces shown, how many are frames of a film; None: every picture equally
+                often.
+
+        Raises:
+            ModelError: a film share is given, and there are no films or nothing else.
         """
-        self._reals, self._fakes = reals, fakes
+        self._fakes = fakes
         self._size_px, self._seed, self._blend_share = size_px, seed, blend_share
         self._masked = masked
+        self._films: list[StoredFace] = []
+        self._stills = list(reals)
+        self._film_share = film_share or 0.0
+        if film_share is not None:
+            self._films, self._stills = films_and_stills(reals)
+            if not self._films or not self._stills:
+                raise ModelError(
+                    f"a share of films can only be kept with both films and stills: found {len(self._films)} "
+                    f"frames of clips with several pictures and {len(self._stills)} other pictures; leave "
+                    "--film-share out"
+                )
 
     def __getitem__(self, number: int) -> Tensor:
         """(2, size_px, size_px, 3 or 4) uint8: real, fake.
@@ -55,7 +76,7 @@ class Pairs(Dataset[Tensor]):
             ModelError: a picture cannot be read.
         """
         rng = np.random.default_rng((self._seed, _DRAW, number))
-        chosen = self._reals[_turn(self._seed, 0, len(self._reals), number)]
+        chosen = self.real(number)
         state = rng.bit_generator.state
         real, moved = framed(chosen.picture(), rng)
         masks = []
@@ -74,6 +95,14 @@ class Pairs(Dataset[Tensor]):
                 for p, m in zip(pictures, masks, strict=True)
             ]
         return _tensor(pictures)
+
+    def real(self, number: int) -> StoredFace:
+        """The real face of pair `number`: every still once before any comes again, in a new order each time
+        round; and every frame of a film, in turns of their own."""
+        before, after = (math.floor(n * self._film_share) for n in (number, number + 1))
+        if after > before:
+            return self._films[_turn(self._seed, _FILM_KIND, len(self._films), before)]
+        return self._stills[_turn(self._seed, 0, len(self._stills), number - before)]
 
 
 class ValidationPairs(Dataset[Tensor]):
@@ -208,6 +237,13 @@ def usable_faces(
             "fakes, or train with --self-blend"
         )
     return reals, fakes
+
+
+def films_and_stills(faces: Sequence[StoredFace]) -> tuple[list[StoredFace], list[StoredFace]]:
+    """The faces of clips that give several pictures, and the others."""
+    pictures = Counter(face.clip for face in faces)
+    films = [face for face in faces if pictures[face.clip] > 1]
+    return films, [face for face in faces if pictures[face.clip] == 1]
 
 
 def check_apart(faces: Sequence[StoredFace]) -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,14 @@ from engine_build.real_clips import RealClips
 from engine_build.recipe import Recipe, make_recipe, steps_for
 from engine_build.self_blend import self_blended
 from engine_build.train import Description, Machine, Outcome, train
-from engine_build.training_data import Pairs, StepBatches, ValidationPairs, check_apart, usable_faces
+from engine_build.training_data import (
+    Pairs,
+    StepBatches,
+    ValidationPairs,
+    check_apart,
+    films_and_stills,
+    usable_faces,
+)
 from engine_build.training_run import Detector, Run
 from engine_build.training_state import load_state, save_state, write_whole
 from engine_build.weights import build_detector, read_weights
@@ -200,6 +208,23 @@ def test_a_pair_is_the_same_whoever_asks_and_whenever(folder: Path) -> None:
         assert all(torch.equal(one[number], pair) for number, pair in backwards.items())
         assert one[0].shape == (2, 64, 64, 3)
         assert not torch.equal(one[0], Pairs(reals, fakes, size_px=64, seed=4, blend_share=share)[0])
+
+
+def test_frames_of_films_are_shown_as_often_as_asked(folder: Path) -> None:
+    reals, _ = usable_faces(read_faces(folder), "train", blend_share=1)
+    faces = [replace(face, clip="film" if n < 2 else f"still{n}") for n, face in enumerate(reals)]
+    stills = len(faces) - 2
+    assert stills > 2
+    films, rest = films_and_stills(faces)
+    assert (len(films), len(rest)) == (2, stills)
+    pairs = Pairs(faces, [], size_px=64, seed=3, blend_share=1, film_share=0.5)
+    turns = 2 * stills
+    shown = [pairs.real(number) for number in range(2 * turns)]
+    assert Counter(face.clip for face in shown)["film"] == turns
+    assert all(shown[number].clip == "film" for number in range(1, 2 * turns, 2))
+    assert {face.clip for face in shown[: 2 * stills]} == {"film", *(face.clip for face in rest)}
+    with pytest.raises(ModelError, match=r"found 0 frames of clips .* leave --film-share out"):
+        Pairs(rest, [], size_px=64, seed=3, blend_share=1, film_share=0.5)
 
 
 def test_a_run_without_fakes_or_with_one_person_in_both_splits_is_refused(folder: Path) -> None:
