@@ -110,13 +110,15 @@ def render_calibration(content: dict[str, Any]) -> str:
         for row in model["precisions"]
     ]
     low, high = content["models"][0]["band"]
+    mean_high = content["models"][0]["mean_high"]
     table = "\n".join(lines)
     return (
         f"{table}\n\nOn {content['people']} held-out people, real and blended into themselves, filmed and "
         "compressed; the first two columns count no one who was fitted on. Rolling scores from "
-        f"{low:g} to {high:g} are `uncertain`: at least {content['coverage_real']:.0%} of real faces like "
-        f"these are not called fake, and {content['coverage_fake']:.0%} of such fakes not real (split "
-        "conformal). In brackets 95 % bootstrap intervals over people. Measured by "
+        f"{low:g} to {high:g} are `uncertain`, and so are mean scores of whole files up to {mean_high:g}: at "
+        f"least {content['coverage_real']:.0%} of real faces like these are not called fake at any instant, "
+        f"and {content['coverage_fake']:.0%} of such fakes not real (split conformal). In "
+        "brackets 95 % bootstrap intervals over people. Measured by "
         f"`python -m engine_build calibrate` on {content['measured_on']}."
     )
 

@@ -28,13 +28,14 @@ def measure_scan(folder: Path, *, jobs: int, score_hz: float) -> dict[str, objec
     quiet_ffmpeg()
     settings = make_settings(stay=True, score_hz=score_hz)
     spec = read_spec(settings.model, backend=settings.backend, precision=settings.precision)
+    rule = rule_of(spec)
     files = find_files([folder / "real", folder / "fake"])
     kind_of = {file.shown: _kind(Path(file.path), folder) for file in files}
     if {kind.partition("/")[0] for kind in kind_of.values()} != {"real", "fake"}:
         raise UsageError(f"cannot measure with {folder}: expected videos in both real/ and fake/")
     began_s = time.monotonic()
     results: list[FileResult] = []
-    with closing(scan(files, settings, rule=rule_of(spec), jobs=jobs, pictures=False)) as scanning:
+    with closing(scan(files, settings, rule=rule, jobs=jobs, pictures=False)) as scanning:
         results += [now.finished for now in scanning if now.finished is not None]
     wall_s = time.monotonic() - began_s
     rows = []
@@ -45,7 +46,7 @@ def measure_scan(folder: Path, *, jobs: int, score_hz: float) -> dict[str, objec
     return {
         "data": folder.name,
         "rows": rows,
-        "band": [spec.band.low, spec.band.high],
+        "band": [rule.low, rule.high],
         "spec_sha256": spec.sha256,
         "score_hz": score_hz,
         "jobs": jobs,
@@ -73,8 +74,8 @@ def scan_table(result: Mapping[str, Any]) -> str:
     return (
         "\n".join(lines) + f"\n\n{result['data']}: {result['files']} files, {result['media_s']:.0f} s of "
         f"video, {result['media_s'] / result['wall_s']:.1f} times real time with --jobs {result['jobs']} at "
-        f"{result['score_hz']:g} scores a second; band {result['band'][0]:.2f} to {result['band'][1]:.2f}. "
-        f"In brackets Wilson's 95 % intervals over files."
+        f"{result['score_hz']:g} scores a second; band for means {result['band'][0]:.2f} to "
+        f"{result['band'][1]:.2f}. In brackets Wilson's 95 % intervals over files."
     )
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine_build.degrade import SMALLEST_PX, Motion, coded_h264, through_h264, through_jpeg
+from engine_build.degrade import Motion, coded_h264, through_h264, through_jpeg
 from engine_build.face_crops import STORED_MARGIN
 from engine_build.warp import Warp
 from stream_detector.records import Image
@@ -23,7 +23,9 @@ _FILM = (2, 6)
 _DRIFT = 0.02
 """How far a face drifts in a film, in sides of the picture."""
 _WARPED, _COVERED = 0.4, 0.2
-_PROCESSED, _TWICE = 0.4, 0.25
+_SMALLEST_PX, _FEWEST = 56, 1 / 4.5
+"""Side of the smallest crop, which shows a face of about 40 pixels, and the smallest share of a side."""
+_PROCESSED, _TWICE = 0.5, 0.25
 """Share of the pictures that a camera has worked on, and that were JPEG before they were coded again."""
 _Floats = npt.NDArray[np.float32]
 _Change = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -58,9 +60,9 @@ def augment(
     """One random change of scale, geometry, colour and quality, the same for every picture given.
 
     A real face and its fake go in together: whatever compression or colour does to one it does to the
-    other, so that neither is a cue. In this order: fewer pixels (a third of the side up to all of it);
+    other, so that neither is a cue. In this order: fewer pixels (two ninths of the side up to all of it);
     in half rotated by up to 8° and scaled by up to 8 %; in 40 % warped smoothly into another face's shape;
-    in half gains, contrast and gamma; in 30 % hue and saturation; in 25 % blur; in 20 % noise; in 40 % what a
+    in half gains, contrast and gamma; in 30 % hue and saturation; in 25 % blur; in 20 % noise; in half what a
     webcam does (noise taken out, edges sharpened, colours in fewer pixels); in 25 % a first JPEG; then 55 %
     go through H.264 (QP 22-40; more than half of them are the last of a few P-frames of a face that
     drifts), 30 % through JPEG (quality 30-100); in 20 % a patch is covered; in half mirrored.
@@ -75,8 +77,8 @@ def augment(
         (size_px, size_px, 3) uint8 RGB for each picture, (size_px, size_px) float32 for each mask.
     """
     side = min(picture.shape[0] for picture in pictures)
-    least = min(SMALLEST_PX, side)
-    fewer = int(np.clip(np.exp(rng.uniform(np.log(side / 3), np.log(side))), least, side)) // 2 * 2
+    fewer = side * np.exp(rng.uniform(np.log(_FEWEST), 0))
+    fewer = int(np.clip(fewer, min(_SMALLEST_PX, side), side)) // 2 * 2
     looks: list[_Change] = []
     shapes: list[_Change] = [_resized(fewer)]
     if rng.random() < 0.5:
@@ -165,14 +167,14 @@ def _covered(side: int, rng: np.random.Generator) -> _Change:
 
 def _toned(rng: np.random.Generator) -> _Change:
     gains = rng.uniform(0.9, 1.1, 3) if rng.random() < 0.5 else np.ones(3)
-    contrast, brightness, gamma = rng.uniform(0.75, 1.25), rng.uniform(-25, 25), rng.uniform(0.8, 1.25)
+    contrast, brightness, gamma = rng.uniform(0.6, 1.25), rng.uniform(-25, 25), rng.uniform(0.8, 1.25)
     curve = ((np.linspace(0, 1, 256) ** gamma * 255 - 128) * contrast + 128 + brightness)[:, None] * gains
     table = np.clip(curve, 0, 255).astype(np.uint8)[:, None, :]
     return lambda picture: np.asarray(cv2.LUT(picture, table), np.uint8)
 
 
 def _tinted(rng: np.random.Generator) -> _Change:
-    hue, saturation = rng.uniform(-8, 8), rng.uniform(0.6, 1.4)
+    hue, saturation = rng.uniform(-8, 8), rng.uniform(0.4, 1.4)
 
     def change(picture: Image) -> Image:
         colours = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), np.float32)
@@ -190,7 +192,7 @@ def _blurred(sigma_px: float) -> _Change:
 def _processed(rng: np.random.Generator) -> _Change:
     """What a webcam does to every frame: noise is taken out and edges are sharpened, colours blurred."""
     denoised, sharpened, washed = rng.random(3) < (0.6, 0.6, 0.7)
-    tones, reach_px = rng.uniform(8, 30), rng.uniform(1, 3)
+    tones, reach_px = rng.uniform(10, 60), rng.uniform(1, 3)
     halo_px, amount = rng.uniform(0.7, 1.8), rng.uniform(0.3, 1.2)
     share = rng.uniform(0.25, 0.6)
 

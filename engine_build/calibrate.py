@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from engine_build.alarm_facts import Series
 from engine_build.evaluation import Estimate
 from engine_build.filmed_faces import ClipScores, Floats
 from stream_detector.calibration import log_odds
 from stream_detector.errors import ModelError
-from stream_detector.model_spec import Calibration, Interval, LogitMap
+from stream_detector.model_spec import Calibration, Interval, LogitMap, UncertainBand
 from stream_detector.optional import require
+from stream_detector.smoothing import UNKNOWN, RollingScore
 
 Method = Literal["temperature", "platt", "isotonic"]
 FACE_SIZES_PX = (80, 128)
@@ -200,28 +202,83 @@ def conformal_high(scores: Floats, coverage: float) -> float:
     return float(np.sort(scores)[rank - 1])
 
 
-def conformal_band(scores: ClipScores, odds: Floats, *, real: float, fake: float) -> tuple[float, float]:
-    """(low, high) of the uncertain band over the mean probability of a clip.
+class Bounds(NamedTuple):
+    """The ends of the uncertain band, in [0, 1]."""
 
+    low: float
+    high: float
+    """Of a rolling score, at every instant."""
+    mean_high: float
+    """Of a clip's mean score."""
+
+
+def conformal_bounds(scores: ClipScores, odds: Floats, *, real: float, fake: float) -> Bounds:
+    """What real faces and fakes keep to with the probabilities given.
+
+    `high` is of a clip's highest score, so that it holds at every instant: a rolling score is a weighted mean
+    of one half and the scores so far, and never above the highest of them while that is above one half.
+    `low` is of a clip's mean: a fake that looks real for one frame is no false alarm.
     Each degradation holds every face once, so that its scores are exchangeable; of the degradations the
     most careful bound counts.
 
     Raises:
-        ModelError: too few faces for the coverage, or no band is left.
+        ModelError: too few faces for the coverage.
     """
-    mean_p = probabilities(odds).mean(axis=1)
-    highs, lows = [], []
+    p = probabilities(odds)
+    found = []
     for stream in sorted(set(scores.stream.tolist())):
-        highs.append(conformal_high(mean_p[_of(scores, stream, 0)], real))
-        lows.append(-conformal_high(-mean_p[_of(scores, stream, 1)], fake))
-    low, high = math.floor(min(lows) * 100) / 100, math.ceil(max(highs) * 100) / 100
+        reals, fakes = p[_of(scores, stream, 0)], p[_of(scores, stream, 1)]
+        found.append(
+            Bounds(
+                low=-conformal_high(-fakes.mean(axis=1), fake),
+                high=conformal_high(reals.max(axis=1), real),
+                mean_high=conformal_high(reals.mean(axis=1), real),
+            )
+        )
+    lows, highs, mean_highs = zip(*found, strict=True)
+    return Bounds(min(lows), max(*highs, UNKNOWN), max(mean_highs))
+
+
+def uncertain_band(bounds: Bounds, *, source: str) -> UncertainBand:
+    """The band of a sidecar: in hundredths, rounded outwards.
+
+    Raises:
+        ModelError: no score is left above it.
+    """
+    low, high, mean_high = (
+        round_(end * 100) / 100
+        for round_, end in zip((math.floor, math.ceil, math.ceil), bounds, strict=True)
+    )
     if not 0 < high < 1:
         raise ModelError(
             f"real faces score up to {high:g}: no score is left that says fake; train the checkpoint "
             "further, or lower --coverage-real"
         )
     # A model that tells well leaves no doubt between the two: the careful bound towards fake stands.
-    return min(low, high - 0.01), high
+    return UncertainBand(low=min(low, mean_high - 0.01), high=high, mean_high=mean_high, source=source)
+
+
+def bounds_of_video(series: Sequence[Series], *, half_life_s: float, share: float) -> tuple[float, float]:
+    """(high, mean_high) that real faces in real video keep to.
+
+    The first is the lowest p that each face's rolling score stays at or below for `share` of its scored
+    instants, the second the highest mean score of a face; neither is below one half.
+
+    Args:
+        series: calibrated log-odds of real faces in real video.
+        half_life_s: of the rolling score.
+        share: in (0, 1].
+    """
+    high = mean_high = UNKNOWN
+    for each in series:
+        p = probabilities(each.log_odds)
+        rolling, shown = RollingScore(half_life_s), []
+        for at_s, score in zip(each.pts_s.tolist(), p.tolist(), strict=True):
+            rolling.add(at_s, score)
+            shown.append(rolling.at(at_s).p_fake)
+        high = max(high, float(np.quantile(shown, share, method="higher")))
+        mean_high = max(mean_high, float(p.mean()))
+    return high, mean_high
 
 
 def _of(scores: ClipScores, stream: int, label: int) -> npt.NDArray[np.bool_]:

@@ -15,15 +15,18 @@ import typer
 
 from engine_build.alarm_facts import LEAST_SCORES, Series, alarm_facts
 from engine_build.calibrate import (
+    Bounds,
     Method,
     apply,
     as_calibration,
-    conformal_band,
+    bounds_of_video,
+    conformal_bounds,
     cross_fitted,
     figures,
     fit_maps,
     log_loss,
     over_identities,
+    uncertain_band,
 )
 from engine_build.calibration_report import CalibrationReport, ModelRow, PrecisionRow, draw_reliability
 from engine_build.evaluation import Estimate
@@ -39,7 +42,6 @@ from stream_detector.faces import MediaPipeFaceFinder
 from stream_detector.model_spec import (
     Calibration,
     ModelSpec,
-    UncertainBand,
     file_sha256,
     read_sidecar,
     sidecar_path,
@@ -49,7 +51,7 @@ from stream_detector.optional import load_media_libraries
 from stream_detector.quality import turn
 from stream_detector.records import FaceScore
 from stream_detector.scorers.choice import choose_scorer, packaged_models
-from stream_detector.settings import RunPrecision, make_settings
+from stream_detector.settings import RunPrecision, Settings, make_settings
 from stream_detector.stages import Scorer
 
 _BATCH = 16
@@ -58,6 +60,8 @@ _FILMED = "filmed faces, version 1"
 """Changes whenever filming does."""
 _TURN_FACES = 400
 _TURN_SHARE = 0.99
+_BELOW_BAND = 0.95
+"""Of the instants of each real face in --clips, how many must not be called fake."""
 _VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 
 
@@ -85,6 +89,15 @@ def calibrate_command(
     coverage_fake: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Share of fakes that must not be called real.")
     ] = 0.9,
+    least_high: Annotated[
+        float,
+        typer.Option(
+            metavar="P",
+            min=0.0,
+            max=0.99,
+            help="The band for rolling scores ends no lower: where real faces elsewhere were called fake.",
+        ),
+    ] = 0.0,
     draws: Annotated[
         int, typer.Option(metavar="N", min=10, help="Of the bootstrap behind the intervals.")
     ] = 1000,
@@ -108,7 +121,7 @@ def calibrate_command(
             steps.begin(f"fitting {model.name}", None)
             by_size, gain = _by_size(scores, method, draws)
             odds = cross_fitted(scores, method, by_size=by_size)
-            low, high = conformal_band(scores, odds, real=coverage_real, fake=coverage_fake)
+            bounds = conformal_bounds(scores, odds, real=coverage_real, fake=coverage_fake)
             people = len(set(scores.identity.tolist()))
             source = (
                 f"{people} held-out people, each real and blended into itself, in {_STREAMS} clips each with "
@@ -125,15 +138,20 @@ def calibrate_command(
                 source=source,
             )
             series, clip_source = _real_series(model, name, calibration, clips, steps)
-            band = UncertainBand(
-                low=low,
-                high=high,
+            high, mean_high = bounds_of_video(series, half_life_s=Settings().half_life_s, share=_BELOW_BAND)
+            measured_high = max(bounds.high, high)
+            raised = f". Raised to at least {least_high:g} by hand" if least_high > measured_high else ""
+            band = uncertain_band(
+                Bounds(bounds.low, max(measured_high, least_high), max(bounds.mean_high, mean_high)),
                 source=(
-                    f"split-conformal, per class, on the mean calibrated score of a clip: at least "
-                    f"{coverage_real:.0%} of real faces do not score above it, at least {coverage_fake:.0%} "
-                    f"of self-blends not below; {people} held-out people, real and blended, under "
+                    f"split-conformal, per class: at least {coverage_real:.0%} of real faces have no score "
+                    f"above its upper end in a clip ({bounds.high:.2f}) and no mean score above that of "
+                    f"whole files ({bounds.mean_high:.2f}), at least {coverage_fake:.0%} of self-blends no "
+                    f"mean score below its lower end; {people} held-out people, real and blended, under "
                     f"{_STREAMS} video-like degradations, of which the most careful bound counts; scores "
-                    "cross-fitted by person"
+                    f"cross-fitted by person. Of {len(series)} real faces in real video none may be called "
+                    f"fake in more than {1 - _BELOW_BAND:.0%} of its instants, which asks for {high:.2f}, or "
+                    f"as a whole, which asks for {mean_high:.2f}: the higher bounds count{raised}"
                 ),
             )
             facts = alarm_facts(
@@ -159,7 +177,8 @@ def calibrate_command(
                     model=model.name,
                     weights_sha256=spec.source_weights_sha256,
                     method=method,
-                    band=(low, high),
+                    band=(band.low, band.high),
+                    mean_high=band.mean_high,
                     sigma=facts.sigma,
                     correlation_s=facts.correlation_s,
                     by_size=gain,

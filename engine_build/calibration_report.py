@@ -61,6 +61,9 @@ class ModelRow(_Frozen):
     weights_sha256: str
     method: str
     band: tuple[float, float]
+    """Of rolling scores."""
+    mean_high: float | None
+    """`UncertainBand.mean_high`."""
     sigma: float
     correlation_s: float
     by_size: str

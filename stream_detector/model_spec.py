@@ -59,12 +59,20 @@ class UncertainBand(_Frozen):
     low: Annotated[float, Field(ge=0.0, le=1.0)]
     high: Annotated[float, Field(ge=0.0, le=1.0)]
     source: str
-    """How the two were chosen, and on which data."""
+    """How they were chosen, and on which data."""
+    mean_high: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """A mean score of a whole clip above this says fake. Lower than `high`, because single scores of a clip
+    lie above its mean. None: not measured, so that `high` holds for means too. In sidecars only."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low must lie below high, got {self.low} and {self.high}")
+        if self.mean_high is not None and not self.low < self.mean_high <= self.high:
+            raise ValueError(
+                "mean_high must lie above low and not above high, got "
+                f"{self.mean_high} beside {self.low} and {self.high}"
+            )
         return self
 
 

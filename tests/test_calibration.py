@@ -19,6 +19,7 @@ from stream_detector.model_spec import (
     sidecar_path,
     write_sidecar,
 )
+from stream_detector.scanning.scan import rule_of
 from stream_detector.verdict import probability
 from tests.small_models import small_spec, write_small_onnx
 
@@ -120,3 +121,14 @@ def test_a_band_out_of_order_is_refused_with_a_sentence(tmp_path: Path) -> None:
         ModelError, match=r"low must lie below high, got 0\.9 and 0\.2.*export the model again"
     ):
         read_sidecar(model)
+    content["band"] |= {"low": 0.3, "high": 0.8, "mean_high": 0.9}
+    sidecar_path(model).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"mean_high must lie above low and not above high, got 0\.9"):
+        read_sidecar(model)
+
+
+def test_whole_files_are_judged_by_the_band_for_means_where_there_is_one() -> None:
+    spec = small_spec()
+    assert (rule_of(spec).low, rule_of(spec).high) == (0.3, 0.7)
+    band = spec.band.model_copy(update={"mean_high": 0.6})
+    assert (rule_of(spec.model_copy(update={"band": band})).high) == 0.6

@@ -57,8 +57,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )  # fmt: skip
     report = ScanReport(
-        program="p", model="m", model_sha256="0" * 64, spec_sha256="0" * 64, band=(0.3, 0.7), score_hz=2,
-        half_life_s=2, files=files,
+        program="p", model="m", model_sha256="0" * 64, spec_sha256="0" * 64, band=(0.3, 0.9), mean_high=0.7,
+        score_hz=2, half_life_s=2, files=files,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("page") / "scan.html"
     path.write_text(as_html(report, made_at=datetime(2026, 1, 2, 3, 4)), encoding="utf-8")

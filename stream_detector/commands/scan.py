@@ -91,11 +91,12 @@ def run(paths: Sequence[Path], settings: Settings, *, jobs: int | None, outputs:
                 sys.stderr.write(
                     f"stream-detector: {len(results)} of {len(files)} results taken from {outputs.resume}\n"
                 )
+        rule = rule_of(spec)
         progress = stack.enter_context(_shown_progress(left))
         scanning = scan(
             left,
             settings,
-            rule=rule_of(spec),
+            rule=rule,
             jobs=jobs or min(4, os.cpu_count() or 1),
             pictures=pictures,
         )
@@ -116,6 +117,7 @@ def run(paths: Sequence[Path], settings: Settings, *, jobs: int | None, outputs:
         model_sha256=spec.model_sha256,
         spec_sha256=spec.sha256,
         band=(spec.band.low, spec.band.high),
+        mean_high=rule.high,
         score_hz=settings.score_hz,
         half_life_s=settings.half_life_s,
         files=ordered,
@@ -153,7 +155,7 @@ def _last_line(
         said += f", {media_s:.0f} s of video in {wall_s:.1f} s ({media_s / wall_s:.1f} times real time)"
     if bad:
         said += f"; {bad} could not be read to the end"
-    low, high = report.band
+    low, high = report.band[0], report.mean_high
     return f"{said}. A hint, not proof: mean scores from {low:.2f} to {high:.2f} say nothing."
 
 

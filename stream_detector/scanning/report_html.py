@@ -71,7 +71,7 @@ def as_html(report: ScanReport, *, made_at: datetime) -> str:
 <code>{report.model_sha256[:12]}</code> · {report.score_hz:g} scores a second</p>{place}
 <p class="note"><strong>A hint, not proof.</strong> A score says how much a face resembles the fakes the model
 knows. It can be wrong about any single file.
-Scores from {report.band[0]:.2f} to {report.band[1]:.2f} say nothing.</p>
+Mean scores from {report.band[0]:.2f} to {report.mean_high:.2f} say nothing.</p>
 <ul class="tally">{tally}</ul>
 </header>
 <main>

@@ -110,7 +110,9 @@ class ScanReport(_Frozen):
     model_sha256: str
     spec_sha256: str
     band: tuple[float, float]
-    """Scores from the first to the second say nothing."""
+    """Rolling scores from the first to the second say nothing."""
+    mean_high: float
+    """Mean scores from the first of `band` to this say nothing."""
     score_hz: float
     half_life_s: float
     files: tuple[FileResult, ...]

@@ -47,9 +47,10 @@ class Progress:
 
 
 def rule_of(spec: ModelSpec) -> Rule:
-    """The rule of a model: its band, and how long its scores repeat each other."""
+    """The rule of a model: its band for mean scores, and how long its scores repeat each other."""
     correlation_s = ASSUMED_CORRELATION_S if spec.alarm is None else spec.alarm.correlation_s
-    return Rule(spec.band.low, spec.band.high, correlation_s)
+    band = spec.band
+    return Rule(band.low, band.high if band.mean_high is None else band.mean_high, correlation_s)
 
 
 def scan(
