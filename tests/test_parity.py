@@ -91,7 +91,7 @@ def test_a_checkpoint_that_cannot_be_read_ends_the_command_with_a_sentence(tmp_p
     command = [sys.executable, "-m", "engine_build", "export", str(checkpoint)]
     command += [
         "--about",
-        "engine_build/checkpoints/xception-sbi-v0.json",
+        "engine_build/checkpoints/xception-sbi-v1.json",
         "--out",
         str(tmp_path / "out.onnx"),
     ]
