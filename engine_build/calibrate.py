@@ -245,10 +245,9 @@ def uncertain_band(bounds: Bounds, *, source: str) -> UncertainBand:
     Raises:
         ModelError: no score is left above it.
     """
-    low, high, mean_high = (
-        round_(end * 100) / 100
-        for round_, end in zip((math.floor, math.ceil, math.ceil), bounds, strict=True)
-    )
+    low, mean_high = math.floor(bounds.low * 100) / 100, math.ceil(bounds.mean_high * 100) / 100
+    # A short clip's rolling score, drawn to one half, may stay below its mean.
+    high = max(math.ceil(bounds.high * 100) / 100, mean_high)
     if not 0 < high < 1:
         raise ModelError(
             f"real faces score up to {high:g}: no score is left that says fake; train the checkpoint "

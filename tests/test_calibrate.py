@@ -169,6 +169,7 @@ def test_a_band_is_rounded_outwards_and_leaves_scores_that_say_fake() -> None:
     band = uncertain_band(Bounds(0.279, 0.871, 0.761), source="a test")
     assert (band.low, band.high, band.mean_high) == (0.27, 0.88, 0.77)
     assert uncertain_band(Bounds(0.7, 0.6, 0.5), source="a test").low == 0.49
+    assert uncertain_band(Bounds(0.2, 0.8, 0.85), source="a test").high == 0.85
     with pytest.raises(ModelError, match="no score is left that says fake"):
         uncertain_band(Bounds(0.2, 0.995, 0.6), source="a test")
 
