@@ -207,36 +207,32 @@ class Bounds(NamedTuple):
 
     low: float
     high: float
-    """Of a rolling score, at every instant."""
+    """Of a rolling score."""
     mean_high: float
     """Of a clip's mean score."""
 
 
 def conformal_bounds(scores: ClipScores, odds: Floats, *, real: float, fake: float) -> Bounds:
-    """What real faces and fakes keep to with the probabilities given.
+    """What the mean scores of real faces and of fakes keep to with the probabilities given.
 
-    `high` is of a clip's highest score, so that it holds at every instant: a rolling score is a weighted mean
-    of one half and the scores so far, and never above the highest of them while that is above one half.
-    `low` is of a clip's mean: a fake that looks real for one frame is no false alarm.
     Each degradation holds every face once, so that its scores are exchangeable; of the degradations the
     most careful bound counts.
 
     Raises:
         ModelError: too few faces for the coverage.
     """
-    p = probabilities(odds)
-    found = []
+    mean_p = probabilities(odds).mean(axis=1)
+    lows, highs = [], []
     for stream in sorted(set(scores.stream.tolist())):
-        reals, fakes = p[_of(scores, stream, 0)], p[_of(scores, stream, 1)]
-        found.append(
-            Bounds(
-                low=-conformal_high(-fakes.mean(axis=1), fake),
-                high=conformal_high(reals.max(axis=1), real),
-                mean_high=conformal_high(reals.mean(axis=1), real),
-            )
-        )
-    lows, highs, mean_highs = zip(*found, strict=True)
-    return Bounds(min(lows), max(*highs, UNKNOWN), max(mean_highs))
+        highs.append(conformal_high(mean_p[_of(scores, stream, 0)], real))
+        lows.append(-conformal_high(-mean_p[_of(scores, stream, 1)], fake))
+    return Bounds(min(lows), max(highs), max(highs))
+
+
+def most_careful(bounds: Sequence[Bounds]) -> Bounds:
+    """The widest band that any of `bounds` asks for."""
+    lows, highs, mean_highs = zip(*bounds, strict=True)
+    return Bounds(min(lows), max(highs), max(mean_highs))
 
 
 def uncertain_band(bounds: Bounds, *, source: str) -> UncertainBand:
@@ -257,11 +253,11 @@ def uncertain_band(bounds: Bounds, *, source: str) -> UncertainBand:
     return UncertainBand(low=min(low, mean_high - 0.01), high=high, mean_high=mean_high, source=source)
 
 
-def bounds_of_video(series: Sequence[Series], *, half_life_s: float, share: float) -> tuple[float, float]:
-    """(high, mean_high) that real faces in real video keep to.
+def bounds_of_video(series: Sequence[Series], *, half_life_s: float, share: float) -> Bounds:
+    """What real faces in real video keep to; they say nothing of `low`, which is 1.
 
-    The first is the lowest p that each face's rolling score stays at or below for `share` of its scored
-    instants, the second the highest mean score of a face; neither is below one half.
+    `high` is the lowest p that each face's rolling score stays at or below for `share` of its scored
+    instants, `mean_high` the highest mean score of a face; neither is below one half.
 
     Args:
         series: calibrated log-odds of real faces in real video.
@@ -277,7 +273,7 @@ def bounds_of_video(series: Sequence[Series], *, half_life_s: float, share: floa
             shown.append(rolling.at(at_s).p_fake)
         high = max(high, float(np.quantile(shown, share, method="higher")))
         mean_high = max(mean_high, float(p.mean()))
-    return high, mean_high
+    return Bounds(1.0, high, mean_high)
 
 
 def _of(scores: ClipScores, stream: int, label: int) -> npt.NDArray[np.bool_]:

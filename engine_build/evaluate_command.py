@@ -191,7 +191,9 @@ def evaluate(
     }
     scored = score_all(samples, way, keep=ScoreFile(scores, header), steps=steps)
     thresholds = {"one half": 0.5, "top of the uncertain band": spec.band.high}
-    source = f"top of the uncertain band: {spec.band.source}"
+    if spec.band.mean_high is not None:
+        thresholds["top of the band for means"] = spec.band.mean_high
+    source = f"tops of the uncertain band: {spec.band.source}"
     if validation is not None:
         thresholds["validation"], how = _validation_threshold(validation, way, steps)
         source += f"; validation: {how}"

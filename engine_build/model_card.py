@@ -10,7 +10,7 @@ from engine_build.explain import Explanation, explained
 from engine_build.operating_range import OperatingRange
 from engine_build.parity import Parity
 from stream_detector.errors import ModelError
-from stream_detector.model_spec import ModelSpec
+from stream_detector.model_spec import ModelSpec, UncertainBand
 
 _BEGIN, _END = "<!-- evaluation -->", "<!-- /evaluation -->"
 _CALIBRATED = "<!-- calibration -->", "<!-- /calibration -->"
@@ -49,7 +49,7 @@ the crop the evidence lies. Made from the checkpoint with sha256 `{spec.source_w
 
 ## When it says nothing
 
-Rolling scores from {band.low:g} to {band.high:g} are "uncertain". Chosen as: {band.source}.
+{_band_sentence(band)}
 
 Faces smaller than {quality.min_face_px} px, or less sharp than {quality.min_sharpness:g}, are not scored.
 {quality.source}.
@@ -137,15 +137,16 @@ def with_calibration(card: str, spec: ModelSpec, found: CalibrationReport) -> st
     """
     _check_card(card, found.models[0].weights_sha256)
     band = spec.band
-    card = re.sub(
-        r'Rolling scores from .*? are "uncertain"\. Chosen as: .*\n',
-        lambda _: (
-            f'Rolling scores from {band.low:g} to {band.high:g} are "uncertain". Chosen as: {band.source}.\n'
-        ),
-        card,
-    )
+    card = re.sub(r"Rolling scores from .*\. Chosen as: .*\n", lambda _: f"{_band_sentence(band)}\n", card)
     text = f"## What a score is worth\n\n{calibration_section(spec, found)}\n"
     return _with_section(card, _CALIBRATED, text)
+
+
+def _band_sentence(band: UncertainBand) -> str:
+    """What the band is, and how it was chosen."""
+    of_files = "" if band.mean_high is None else f", and mean scores of whole files up to {band.mean_high:g}"
+    ends = f'Rolling scores from {band.low:g} to {band.high:g} are "uncertain"{of_files}.'
+    return f"{ends} Chosen as: {band.source}."
 
 
 def with_explanation(card: str, found: Explanation) -> str:

@@ -136,7 +136,7 @@ def train(
         faces: of the splits "train" and "val".
         out: gets best.safetensors, about.json, log.csv, learning_curve.png, tensorboard/ and state.pt.
         real_clips: crops of real videos of other people, which are never trained on: what calls more of them
-            fake than the recipe allows is not kept.
+            fake than the recipe allows is kept only while there is nothing else.
         on_step: told how many steps are done.
         on_row: told what each validation found.
         ended: asked after each step whether to save and leave. With one device: of several processes each

@@ -74,8 +74,8 @@ def train_command(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Crops of real videos, never trained on: weights that call too many of them fake are not "
-            "kept.",
+            help="Crops of real videos, never trained on: weights that call too many of them fake are kept "
+            "only while there are no others.",
         ),
     ] = None,
     most_over_half: Annotated[

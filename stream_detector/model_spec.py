@@ -61,8 +61,8 @@ class UncertainBand(_Frozen):
     source: str
     """How they were chosen, and on which data."""
     mean_high: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
-    """A mean score of a whole clip above this says fake. Lower than `high`, because single scores of a clip
-    lie above its mean. None: not measured, so that `high` holds for means too. In sidecars only."""
+    """A mean score of a whole clip above this says fake; at most `high`. None: not measured, so that `high`
+    holds for means too."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
