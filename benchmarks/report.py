@@ -117,9 +117,9 @@ def render_calibration(content: dict[str, Any]) -> str:
         "compressed; the first two columns count no one who was fitted on. Rolling scores from "
         f"{low:g} to {high:g} are `uncertain`, and so are mean scores of whole files up to {mean_high:g}: at "
         f"least {content['coverage_real']:.0%} of real faces like these are not called fake by their mean, "
-        f"and {content['coverage_fake']:.0%} of such fakes not real (split conformal); and no real face in "
-        "real video is called fake in more than 5 % of its instants. In brackets 95 % bootstrap intervals "
-        "over people. Measured by "
+        f"and {content['coverage_fake']:.0%} of such fakes not real (split conformal); and no real face "
+        "of the clips it was calibrated with is called fake in more than 5 % of its instants. In brackets "
+        "95 % bootstrap intervals over people. Measured by "
         f"`python -m engine_build calibrate` on {content['measured_on']}."
     )
 
