@@ -236,10 +236,10 @@ class _Writing:
             if not last:  # an end is always tried: without it the log reads as cut short
                 self.gap(1)
                 return
+        missing = self._gap
         try:
-            if self._gap:
-                self._append("lost", {"records": self._gap})
-                _log.warning("recording works again; %d records were lost", self._gap)
+            if missing:
+                self._append("lost", {"records": missing})
                 self._gap = 0
             if isinstance(job, Alarm):
                 self._write_alarm(job)
@@ -251,9 +251,11 @@ class _Writing:
             urgent = isinstance(job, Alarm) or job.sync
             if urgent or time.monotonic() - self._synced_at_s >= _SYNC_EVERY_S:
                 self._sync()
+            if missing:  # not before: a short record may fit where the next one does not
+                _log.warning("recording works again; %d records were lost", missing)
         except OutputError as error:
             self._tried_at_s = time.monotonic()
-            if not self._gap:
+            if not missing:
                 _log.warning("%s; the run goes on, what it says is not recorded until there is room", error)
             self.gap(1)
 
